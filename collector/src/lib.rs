@@ -1,0 +1,1 @@
+//! The collector: from a cluster or a host to one bundle.
