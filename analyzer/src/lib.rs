@@ -1,1 +1,10 @@
-//! x
+//! The analyzer: evidence → facts → rules → findings → causes → report.
+//!
+//! It knows only the bundle: no network, no environment, no clock. The same bundle gives the same bytes of report
+//! with any number of threads.
+
+pub mod citation;
+pub mod evidence;
+pub mod fact;
+pub mod finding;
+pub mod shape;

@@ -1,0 +1,66 @@
+//! Evidence: the items of a bundle, found by evidence id and scope, read at most once each, with the reason where one
+//! cannot be had.
+
+use std::collections::BTreeMap;
+
+use bundle::{Bundle, ItemRecord, ItemStatus, Scope};
+
+use crate::finding::Missing;
+
+/// A bundle, seen as evidence.
+pub struct Evidence {
+    bundle: Bundle,
+    /// Indexes into the manifest's items, by scope and id, so that a prefix is a range.
+    by_scope: BTreeMap<(Scope, String), Vec<usize>>,
+}
+
+impl Evidence {
+    /// Indexes a bundle's manifest.
+    pub fn new(bundle: Bundle) -> Evidence {
+        let mut by_scope: BTreeMap<(Scope, String), Vec<usize>> = BTreeMap::new();
+        for (index, item) in bundle.manifest().items.iter().enumerate() {
+            by_scope.entry((item.scope.clone(), item.id.clone())).or_default().push(index);
+        }
+        Evidence { bundle, by_scope }
+    }
+
+    /// The bundle.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// The items that serve an evidence id in a scope: the id itself, or continued behind a dot.
+    pub fn items<'a>(&'a self, id: &'a str, scope: &Scope) -> impl Iterator<Item = &'a ItemRecord> + use<'a> {
+        let first = (scope.clone(), id.to_owned());
+        let scope = scope.clone();
+        self.by_scope
+            .range(first..)
+            .take_while(move |((s, i), _)| *s == scope && i.starts_with(id))
+            .filter(move |((_, i), _)| serves(i, id))
+            .flat_map(|(_, indexes)| indexes.iter().filter_map(|&index| self.bundle.manifest().items.get(index)))
+    }
+
+    /// Whether an evidence id can be judged in a scope: at least one item serves it whose content or absence is known.
+    /// Otherwise what is missing and why.
+    pub fn need(&self, id: &str, scope: &Scope) -> Result<(), Missing> {
+        let mut missing = Missing {
+            id: id.to_owned(),
+            scope: scope.clone(),
+            status: ItemStatus::NotRequested,
+            reason: Some("the bundle's manifest has no record of it".to_owned()),
+        };
+        for item in self.items(id, scope) {
+            if item.status.is_known() {
+                return Ok(());
+            }
+            missing.status = item.status;
+            missing.reason = item.reason.clone();
+        }
+        Err(missing)
+    }
+}
+
+/// Whether an item with this id serves this evidence id.
+fn serves(item: &str, id: &str) -> bool {
+    item.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
