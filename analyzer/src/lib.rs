@@ -4,7 +4,9 @@
 //! with any number of threads.
 
 pub mod citation;
+pub mod command;
 pub mod evidence;
 pub mod fact;
 pub mod finding;
+pub mod report;
 pub mod shape;

@@ -1,0 +1,35 @@
+//! `dossier`: judges a support bundle, offline.
+
+use std::process::ExitCode;
+
+use analyzer::command::{could_not, inspect::Inspect, verify::Verify};
+use clap::{Parser, Subcommand};
+
+/// Tells what is broken in a cluster from its support bundle alone: no network, no cluster, no clock.
+#[derive(Debug, Parser)]
+#[command(name = "dossier", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(Inspect),
+    Verify(Verify),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Inspect(command) => command.run(),
+        Command::Verify(command) => command.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // One line: the chain of causes, each in a few words.
+            eprintln!("dossier: {}", analyzer::report::visible(&format!("{error:#}")).replace('\n', " "));
+            could_not()
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The summary in the terminal: the verdict, the causes, the gaps; the files say the rest.
+
+use std::io::{self, Write};
+
+use super::escape::visible;
+use super::page::place_name;
+use crate::finding::{Findings, Health};
+
+/// Causes that the terminal shows.
+const SHOWN_CAUSES: usize = 12;
+/// Gaps that the terminal shows.
+const SHOWN_GAPS: usize = 8;
+
+/// Writes the summary. No string of the bundle reaches the terminal unescaped.
+pub fn write_summary(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
+    let word = match findings.verdict.health {
+        Health::Sick => "BROKEN",
+        Health::Hazards => "HAZARDS",
+        Health::Healthy => "HEALTHY",
+        Health::Incomplete => "INCOMPLETE",
+        Health::Unknown => "UNKNOWN",
+    };
+    writeln!(out, "{word}: {}", line(&findings.verdict.sentence))?;
+    causes(findings, out)?;
+    gaps(findings, out)?;
+    for error in &findings.rule_errors {
+        writeln!(
+            out,
+            "\nthe check {} failed itself on {}: {}",
+            error.rule,
+            line(&error.scope.to_string()),
+            line(&error.message)
+        )?;
+    }
+    writeln!(
+        out,
+        "\n{} findings, {} checks passed, {} do not apply, {} lack evidence",
+        findings.findings.len(),
+        findings.passed.len(),
+        findings.not_applicable.len(),
+        findings.not_checked.len()
+    )
+}
+
+fn causes(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
+    for cause in findings.causes.iter().take(SHOWN_CAUSES) {
+        let severity = format!("{:?}", cause.severity).to_lowercase();
+        writeln!(out, "\n{severity:>8}  {}", line(&cause.message))?;
+        writeln!(out, "          {} on {}", cause.rule, line(&cause.scope.to_string()))?;
+        let finding = findings.findings.iter().find(|f| f.rule == cause.rule && f.scope == cause.scope);
+        if let Some(citation) = finding.and_then(|finding| finding.evidence.first()) {
+            writeln!(out, "          {}: {}", line(&place_name(citation)), line(&citation.text))?;
+        }
+    }
+    match findings.causes.len().saturating_sub(SHOWN_CAUSES) {
+        0 => Ok(()),
+        more => writeln!(out, "\n          and {more} more, in the report"),
+    }
+}
+
+fn gaps(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
+    if findings.not_checked.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nNot checked, because evidence is missing:")?;
+    for check in findings.not_checked.iter().take(SHOWN_GAPS) {
+        let missing: Vec<String> = check.missing.iter().map(|m| format!("{} ({})", m.id, m.status)).collect();
+        writeln!(out, "          {}: {}", check.rule, line(&missing.join(", ")))?;
+    }
+    match findings.not_checked.len().saturating_sub(SHOWN_GAPS) {
+        0 => Ok(()),
+        more => writeln!(out, "          and {more} more, in the report"),
+    }
+}
+
+/// One line of at most 160 characters, safe for a terminal.
+fn line(text: &str) -> String {
+    let shown = visible(text).replace('\n', " ");
+    match shown.char_indices().nth(160) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown,
+    }
+}
