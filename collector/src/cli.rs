@@ -1,0 +1,233 @@
+//! The command line: what can be asked of the collector, and the exit code it answers with.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use bundle::BundleWriter;
+use bundle::manifest::RunKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use jiff::Timestamp;
+
+use crate::plan::Plan;
+use crate::run::finish::{Outcome, finish, print_last_lines};
+use crate::run::{Progress, Run, signals};
+use crate::{cluster, node};
+
+/// The exit code of a command line that cannot be understood (sysexits' EX_USAGE).
+const USAGE: u8 = 64;
+/// The exit code of a run that gathered nothing.
+const NOTHING: u8 = 3;
+
+/// Gathers what is needed to judge a Kubernetes network problem into one zip file, changing nothing.
+///
+/// Without a command, a cluster is asked through its API server. Look first with --plan: it prints every request,
+/// command and path, and contacts nobody.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    cluster: ClusterRun,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 complete, 2 partial (the manifest says what is missing), 3 nothing, 64 usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads the host that this runs on; needs no API server. Best run as root.
+    #[command(after_help = EXIT_CODES)]
+    Node(NodeRun),
+}
+
+/// A run that asks a cluster.
+#[derive(Debug, Args)]
+struct ClusterRun {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    cluster: cluster::Options,
+    /// Adds the items of the host that this runs on.
+    #[arg(long)]
+    this_host: bool,
+    /// The name of this host as a node of the cluster; by default its hostname.
+    #[arg(long, value_name = "NAME", requires = "this_host")]
+    node_name: Option<String>,
+    /// Seconds that the whole run may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    deadline: u64,
+}
+
+/// A run that reads one host.
+#[derive(Debug, Args)]
+struct NodeRun {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    node: node::Options,
+    /// Seconds that the whole run may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    deadline: u64,
+}
+
+/// Where the bundle goes.
+#[derive(Debug, Args)]
+struct Output {
+    /// The bundle to write, `-` for standard output [default: dossier-<NAME>-<UTC>.zip]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Prints every request, command and path with its cost and bound; contacts nobody and writes nothing.
+    #[arg(long)]
+    plan: bool,
+}
+
+/// What a run consists of, decided before anything is contacted.
+struct Job {
+    cluster: Option<cluster::Options>,
+    node: Option<node::Options>,
+    out: Option<PathBuf>,
+    /// The middle of the default file name.
+    name: String,
+    budget: Duration,
+    plan: Plan,
+}
+
+/// Runs the program under the name by which it was called, and gives its exit code.
+pub fn main(name: &'static str) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = crate::run::enter_root::try_main(&arguments) {
+        return code;
+    }
+    let parsed = Cli::command().name(name).bin_name(name).try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are printed to standard output and are no error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match execute(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(NOTHING)
+        }
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<u8> {
+    let (output, job) = match job(cli) {
+        Ok(job) => job,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return Ok(USAGE);
+        }
+    };
+    if output.plan {
+        let printed = job.plan.print(&mut io::stdout().lock());
+        // A reader who has seen enough (`| head`) is no error.
+        return match printed {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print the plan"),
+            _ => Ok(0),
+        };
+    }
+    // Two threads: one reads sockets while the other deflates; the host under examination has better things to do.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start threads; is the limit of processes (ulimit -u) reached?")?;
+    let outcome = runtime.block_on(collect(job))?;
+    // A thread that hangs in the kernel (a dead NFS mount) must not keep the finished bundle's author waiting.
+    runtime.shutdown_background();
+    Ok(outcome.code())
+}
+
+fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
+    match cli.command {
+        Some(Command::Node(run)) => {
+            let plan = Plan::new(node::plan(&run.node));
+            let name = run.node.node_name();
+            let job = Job {
+                cluster: None,
+                out: run.output.out.clone(),
+                name,
+                budget: Duration::from_secs(run.deadline),
+                plan,
+                node: Some(run.node),
+            };
+            Ok((run.output, job))
+        }
+        None => {
+            let run = cli.cluster;
+            let node = run.this_host.then(|| node::Options::this_host(run.node_name));
+            let name = cluster::name(&run.cluster)?;
+            let mut lines = cluster::plan(&run.cluster);
+            lines.extend(node.iter().flat_map(node::plan));
+            let job = Job {
+                cluster: Some(run.cluster),
+                node,
+                out: run.output.out.clone(),
+                name,
+                budget: Duration::from_secs(run.deadline),
+                plan: Plan::new(lines),
+            };
+            Ok((run.output, job))
+        }
+    }
+}
+
+/// Gathers everything, and writes the bundle whatever happened on the way.
+async fn collect(job: Job) -> anyhow::Result<Outcome> {
+    crate::run::be_gentle();
+    let kind = if job.cluster.is_some() { RunKind::Cluster } else { RunKind::Node };
+    let to_stdout = job.out.as_deref() == Some(Path::new("-"));
+    let writer = writer(&job)?;
+    let run = Run::new(writer, job.budget, Progress::on_stderr(job.plan.lines().len()));
+    signals::listen(&run).context("cannot listen for signals")?;
+
+    let node = job.node.map(|options| {
+        let run = run.clone();
+        tokio::task::spawn_blocking(move || node::collect(&run, &options))
+    });
+    let asked = match &job.cluster {
+        Some(options) => cluster::collect(&run, options).await.context("while asking the cluster"),
+        None => Ok(()),
+    };
+    let read = match node {
+        Some(node) => node.await.context("the host's half ended early").and_then(|read| read),
+        None => Ok(()),
+    };
+    for error in [asked.err(), read.err()].into_iter().flatten() {
+        run.progress().say(&format!("error: {error:#}"));
+    }
+
+    let (written, outcome) = finish(run, &job.plan, kind).context("the bundle could not be finished")?;
+    let printed = if to_stdout {
+        print_last_lines(&written, outcome, &mut io::stderr().lock())
+    } else {
+        print_last_lines(&written, outcome, &mut io::stdout().lock())
+    };
+    // The bundle is in its place; that nobody reads the last lines does not change the outcome.
+    drop(printed);
+    Ok(outcome)
+}
+
+fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
+    let path = match &job.out {
+        Some(path) => path.clone(),
+        None => {
+            let utc = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+            PathBuf::from(format!("dossier-{}-{utc}.zip", bundle::layout::component(&job.name)))
+        }
+    };
+    BundleWriter::create(&path, README)
+        .with_context(|| "choose another place with --out, or write to standard output with --out -".to_owned())
+}
+
+const README: &str = include_str!("README.bundle.txt");

@@ -1,0 +1,204 @@
+//! One run of the collector: the bundle that it writes, the time that it has, and how it is stopped.
+//!
+//! [`Run`] is a cheap clone that both halves share. Whoever gathers an item makes a draft with [`Run::draft`], then
+//! either writes content ([`Run::begin`], [`Item::end`]) or records that there is none ([`Run::record`]). Whatever
+//! takes long looks at [`Run::stopped`] (threads) or waits for [`Run::stop`] (tasks) and ends what it has in hand.
+
+pub mod enter_root;
+pub mod finish;
+pub mod progress;
+pub mod signals;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bundle::manifest::{Clock, Cluster, Ended, Host, ItemStatus, LimitHit, Scope, Source};
+use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemWriter, WriteError};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::plan::PlanLine;
+pub use progress::Progress;
+
+/// Steps back behind everything else on the host: lowest CPU priority, and no core dumps that would fill a disk. Where
+/// the system refuses, the run goes on as it is. The kernel derives the priority of disk requests from that of the
+/// process while none is set, so the idle class of ionice(1) need not be asked for.
+pub fn be_gentle() {
+    let _ = rustix::process::setpriority_process(None, 19);
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+/// What all parts of a run share.
+#[derive(Clone)]
+pub struct Run {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: BundleWriter,
+    started: Timestamp,
+    deadline: Instant,
+    stop: watch::Sender<Option<Ended>>,
+    progress: Progress,
+    notes: Mutex<Notes>,
+}
+
+/// What the manifest says besides the items.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) clocks: Vec<Clock>,
+    pub(crate) limits: Vec<LimitHit>,
+}
+
+impl Run {
+    /// A run that writes with `writer` and ends after `budget`.
+    pub fn new(writer: BundleWriter, budget: Duration, progress: Progress) -> Run {
+        let (stop, _) = watch::channel(None);
+        let shared = Shared {
+            writer,
+            started: Timestamp::now(),
+            deadline: Instant::now() + budget,
+            stop,
+            progress,
+            notes: Mutex::default(),
+        };
+        Run { shared: Arc::new(shared) }
+    }
+
+    /// When the run began, by this machine's clock.
+    pub fn started(&self) -> Timestamp {
+        self.shared.started
+    }
+
+    /// The moment at which the whole run ends.
+    pub fn deadline(&self) -> Instant {
+        self.shared.deadline
+    }
+
+    /// The time that an item may take: what it asks for, or what is left of the run.
+    pub fn time_for(&self, item: Duration) -> Duration {
+        item.min(self.shared.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Why the run is to stop, once it is. Threads ask this between steps and at least ten times a second.
+    pub fn stopped(&self) -> Option<Ended> {
+        let told = *self.shared.stop.borrow();
+        told.or_else(|| (Instant::now() >= self.shared.deadline).then_some(Ended::Deadline))
+    }
+
+    /// Waits until the run is to stop.
+    pub async fn stop(&self) -> Ended {
+        let mut told = self.shared.stop.subscribe();
+        let deadline = tokio::time::Instant::from_std(self.shared.deadline);
+        tokio::select! {
+            ended = told.wait_for(Option::is_some) => ended.ok().and_then(|ended| *ended).unwrap_or(Ended::Signal),
+            () = tokio::time::sleep_until(deadline) => Ended::Deadline,
+        }
+    }
+
+    /// Tells every part of the run to stop; the first reason stays.
+    pub fn tell_to_stop(&self, why: Ended) {
+        self.shared.stop.send_if_modified(|told| {
+            let first = told.is_none();
+            told.get_or_insert(why);
+            first
+        });
+    }
+
+    /// What is told on the terminal.
+    pub fn progress(&self) -> &Progress {
+        &self.shared.progress
+    }
+
+    /// The draft of the one item that a line of the plan leads to.
+    pub fn draft(&self, line: &PlanLine, source: Source) -> ItemDraft {
+        ItemDraft { id: line.id.clone(), scope: line.scope.clone(), source, plan: line.id.clone() }
+    }
+
+    /// The draft of one of several items that a line of the plan leads to; `suffix` continues the line's id.
+    pub fn draft_of(&self, line: &PlanLine, suffix: &str, scope: Scope, source: Source) -> ItemDraft {
+        ItemDraft { id: format!("{}.{suffix}", line.id), scope, source, plan: line.id.clone() }
+    }
+
+    /// Begins an item with content at `path` of the bundle.
+    pub fn begin(&self, draft: ItemDraft, path: String) -> Result<Item, WriteError> {
+        self.shared.progress.begin(&draft);
+        let plan = (draft.scope.clone(), draft.plan.clone());
+        let writer = self.shared.writer.begin(draft, path)?;
+        Ok(Item { writer, plan, progress: self.shared.progress.clone() })
+    }
+
+    /// Records an item that gave no content.
+    pub fn record(&self, draft: ItemDraft, end: ItemEnd, started: Timestamp) {
+        let (scope, plan, status) = (draft.scope.clone(), draft.plan.clone(), end.status);
+        self.shared.writer.record(draft, end, started);
+        self.shared.progress.ended(&scope, &plan, status);
+    }
+
+    /// Says which cluster was asked; the last word counts.
+    pub fn note_cluster(&self, cluster: Cluster) {
+        self.notes().cluster = Some(cluster);
+    }
+
+    /// Adds a host that items were gathered on.
+    pub fn note_host(&self, host: Host) {
+        self.notes().hosts.push(host);
+    }
+
+    /// Adds what a clock said.
+    pub fn note_clock(&self, clock: Clock) {
+        self.notes().clocks.push(clock);
+    }
+
+    /// Adds a limit that was met and what it cut.
+    pub fn note_limit(&self, limit: &str, value: impl Into<String>, effect: impl Into<String>) {
+        self.notes().limits.push(LimitHit { limit: limit.to_owned(), value: value.into(), effect: effect.into() });
+    }
+
+    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn writer(&self) -> &BundleWriter {
+        &self.shared.writer
+    }
+}
+
+/// An item that is being written. It must be [ended](Item::end); one that is dropped is recorded as an error.
+pub struct Item {
+    writer: ItemWriter,
+    plan: (Scope, String),
+    progress: Progress,
+}
+
+impl Item {
+    /// Bytes of content so far.
+    pub fn bytes(&self) -> u64 {
+        self.writer.bytes()
+    }
+
+    /// Ends the item. `Ok` becomes `Empty` by itself where no byte came.
+    pub fn end(self, end: ItemEnd) -> Result<(), WriteError> {
+        let status =
+            if end.status == ItemStatus::Ok && self.writer.bytes() == 0 { ItemStatus::Empty } else { end.status };
+        self.writer.end(end)?;
+        self.progress.ended(&self.plan.0, &self.plan.1, status);
+        Ok(())
+    }
+}
+
+impl Write for Item {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.writer.write(bytes)?;
+        self.progress.add_bytes(n as u64);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
