@@ -1,5 +1,7 @@
 //! The report in all its forms, from findings made by hand: whole, escaped, and without a way out of its page.
 
+#![allow(clippy::unwrap_used)] // What a test unwraps it made itself.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
