@@ -7,6 +7,7 @@ pub mod citation;
 pub mod command;
 pub mod evidence;
 pub mod fact;
+pub mod facts;
 pub mod finding;
 pub mod report;
 pub mod shape;

@@ -26,7 +26,7 @@ pub struct RecordShape {
 }
 
 /// A field of a kind of fact.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Field {
     /// Its name.
     pub name: &'static str,
@@ -41,4 +41,20 @@ impl RecordShape {
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
     }
+}
+
+/// Two lists of fields in one, for a kind of fact that is made in two places. `N` is the sum of their lengths; what
+/// is beyond both lists repeats the first field, so a wrong `N` shows in the test that names are unique.
+pub const fn joined<const N: usize>(first: &[Field], second: &[Field]) -> [Field; N] {
+    let mut fields = [first[0]; N];
+    let mut at = 0;
+    while at < first.len() {
+        fields[at] = first[at];
+        at += 1;
+    }
+    while at < first.len() + second.len() {
+        fields[at] = second[at - first.len()];
+        at += 1;
+    }
+    fields
 }
