@@ -1,0 +1,189 @@
+//! Where the entries of a bundle lie: in an archive, or in a folder; and reading one of them within the bounds.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::DeflateDecoder;
+
+use super::archive::{self, DirectoryError, Packed};
+use super::contents::Contents;
+use super::stream::{Body, EntryStream};
+use super::{OpenError, ReadError, Refusal, folder, name};
+use crate::layout;
+use crate::limits::Limits;
+
+/// The entries by path, and what their bytes lie in.
+pub(super) struct Container {
+    pub(super) entries: BTreeMap<String, Place>,
+    contents: Option<Contents>,
+    limits: Limits,
+}
+
+/// Where the content of an entry lies.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Packed(Packed),
+    File { path: PathBuf, bytes: u64 },
+}
+
+impl Place {
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Place::Packed(packed) => packed.bytes,
+            Place::File { bytes, .. } => *bytes,
+        }
+    }
+}
+
+impl Container {
+    /// Opens a zip file or a folder, and refuses what lies or has no manifest.
+    pub(super) fn open(path: &Path, limits: Limits) -> Result<Container, OpenError> {
+        let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+        let kind = std::fs::metadata(path).map_err(io_error)?;
+        let (entries, contents) = if kind.is_dir() {
+            (Container::entries_of_folder(path, &limits)?, None)
+        } else if kind.is_file() {
+            let contents = File::open(path).and_then(|file| Contents::of(&file)).map_err(io_error)?;
+            (Container::entries_of_archive(path, &contents, &limits)?, Some(contents))
+        } else {
+            return Err(io_error(io::Error::other(
+                "it is neither a file nor a folder; write the bundle to a file first",
+            )));
+        };
+        let entries = tidy(entries)?;
+        if !entries.contains_key(layout::MANIFEST) {
+            return Err(no_manifest(path, &entries));
+        }
+        Ok(Container { entries, contents, limits })
+    }
+
+    fn entries_of_archive(
+        path: &Path,
+        contents: &Contents,
+        limits: &Limits,
+    ) -> Result<BTreeMap<String, Place>, OpenError> {
+        let found = archive::directory(contents, limits).map_err(|error| match error {
+            DirectoryError::Refused(refusal) => refusal.into(),
+            DirectoryError::Broken(reason) => OpenError::NotABundle {
+                path: path.to_owned(),
+                reason: what_it_is(contents).map_or(reason, str::to_owned),
+            },
+        })?;
+        Ok(found.into_iter().map(|(name, packed)| (name, Place::Packed(packed))).collect())
+    }
+
+    fn entries_of_folder(path: &Path, limits: &Limits) -> Result<BTreeMap<String, Place>, OpenError> {
+        let found = folder::files(path, limits)?;
+        Ok(found.into_iter().map(|(name, (path, bytes))| (name, Place::File { path, bytes })).collect())
+    }
+
+    pub(super) fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
+        let mut stream = self.open_entry(path)?;
+        let bytes = stream.len();
+        if bytes > self.limits.entry_whole {
+            let bound = format!("of {} bytes for an entry held whole", self.limits.entry_whole);
+            return Err(ReadError::Bound { entry: path.to_owned(), bound });
+        }
+        // Bounded above, and by the ratio for what claims to be large; untouched memory costs nothing.
+        let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        stream.read_to_end(&mut content).map_err(|error| ReadError::from_io(path, error))?;
+        Ok(content)
+    }
+
+    pub(super) fn open_entry(&self, path: &str) -> Result<EntryStream<'_>, ReadError> {
+        let missing = || ReadError::Missing(path.to_owned());
+        let (path, place) = self.entries.get_key_value(path).ok_or_else(missing)?;
+        self.check_bounds(path, place)?;
+        match (place, &self.contents) {
+            (Place::Packed(packed), Some(contents)) => {
+                let body = packed_body(contents, packed).ok_or_else(missing)?;
+                Ok(EntryStream::new(path, body, packed.bytes, Some(packed.crc)))
+            }
+            (Place::File { path: file, .. }, _) => {
+                let damaged = |e: io::Error| ReadError::Damaged {
+                    entry: path.clone(),
+                    reason: format!("it cannot be read: {e}"),
+                };
+                let (file, bytes) = folder::open(file).map_err(damaged)?;
+                Ok(EntryStream::new(path, Body::File(file), bytes, None))
+            }
+            (Place::Packed(_), None) => Err(missing()),
+        }
+    }
+
+    fn check_bounds(&self, path: &str, place: &Place) -> Result<(), ReadError> {
+        let limits = &self.limits;
+        let meets = |bound: String| Err(ReadError::Bound { entry: path.to_owned(), bound });
+        let bytes = place.bytes();
+        if bytes > limits.entry_streamed {
+            return meets(format!("of {} bytes for an entry", limits.entry_streamed));
+        }
+        match place {
+            Place::Packed(packed)
+                if bytes > limits.ratio_from && bytes > packed.compressed.saturating_mul(limits.ratio) =>
+            {
+                meets(format!("of {} : 1 for compression above {} bytes", limits.ratio, limits.ratio_from))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The compressed bytes of an entry with their inflater; none where they lie outside of the file, which
+/// [`archive::directory`] has ruled out.
+fn packed_body<'a>(contents: &'a [u8], packed: &Packed) -> Option<Body<'a>> {
+    let start = usize::try_from(packed.start).ok()?;
+    let length = usize::try_from(packed.compressed).ok()?;
+    let bytes = contents.get(start..)?.get(..length)?;
+    Some(if packed.deflated { Body::Deflated(Box::new(DeflateDecoder::new(bytes))) } else { Body::Stored(bytes) })
+}
+
+/// Leaves out what desktop systems add, strips one folder around everything, and refuses names that differ in case
+/// alone.
+fn tidy(entries: BTreeMap<String, Place>) -> Result<BTreeMap<String, Place>, OpenError> {
+    let mut entries: BTreeMap<String, Place> =
+        entries.into_iter().filter(|(name, _)| !name::is_desktop_litter(name)).collect();
+    if let Some(folder) = folder_around(&entries) {
+        entries = entries.into_iter().map(|(name, place)| (name[folder.len()..].to_owned(), place)).collect();
+    }
+    let mut folded: BTreeMap<String, &str> = BTreeMap::new();
+    for name in entries.keys() {
+        if let Some(other) = folded.insert(name::folded(name), name) {
+            return Err(Refusal::new(name, format!("differs from {other:?} in case alone")).into());
+        }
+    }
+    Ok(entries)
+}
+
+/// The folder, with its `/`, that everything lies in, where the manifest is not at the top.
+fn folder_around(entries: &BTreeMap<String, Place>) -> Option<String> {
+    let (first, _) = entries.first_key_value()?;
+    let folder = &first[..=first.find('/')?];
+    let manifest = format!("{folder}{}", layout::MANIFEST);
+    let all_inside = entries.keys().all(|name| name.starts_with(folder));
+    (all_inside && entries.contains_key(&manifest)).then(|| folder.to_owned())
+}
+
+/// A word on what a file that is no zip seems to be.
+fn what_it_is(contents: &[u8]) -> Option<&'static str> {
+    if contents.is_empty() {
+        return Some("it is empty");
+    }
+    if contents.starts_with(b"PK\x03\x04") {
+        return Some("it begins like one, but its end is missing or damaged");
+    }
+    if contents.starts_with(b"\x1f\x8b") {
+        return Some("it is a gzip file; bundles are zip files");
+    }
+    None
+}
+
+fn no_manifest(path: &Path, entries: &BTreeMap<String, Place>) -> OpenError {
+    let inner = entries.keys().find(|name| name.to_lowercase().ends_with(".zip"));
+    match inner {
+        Some(inner) => OpenError::Wrapped { path: path.to_owned(), inner: inner.clone() },
+        None => OpenError::NoManifest { path: path.to_owned() },
+    }
+}
