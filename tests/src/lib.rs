@@ -1,1 +1,13 @@
-//! End-to-end tests live in `tests/`; this library holds what they share.
+//! What the end-to-end tests and the making of the samples share: upstream programs built from their source, a real API
+//! server that ends with the process that started it, and prerequisites that a test states before it begins.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod api_server;
+pub mod cache;
+pub mod pki;
+pub mod product;
+pub mod programs;
+pub mod require;
+
+pub use api_server::{ApiServer, Options, User};
+pub use require::Missing;

@@ -1,0 +1,4 @@
+//! The programs as their users run them, against the real things: an API server, a kernel, a browser.
+#![allow(clippy::unwrap_used)]
+
+mod api_server;
