@@ -4,6 +4,7 @@
 //! Both announce what they will do as [`plan::PlanLine`]s, and hand every item to the [`run::Run`], which owns the
 //! bundle, the clock and the way to stop.
 
+pub mod certificate;
 pub mod cli;
 pub mod cluster;
 pub mod node;
