@@ -5,6 +5,7 @@
 //! only in this crate; it knows nothing of Kubernetes beyond the names of folders.
 
 pub mod filter;
+mod hash;
 pub mod layout;
 pub mod limits;
 pub mod manifest;
@@ -16,4 +17,4 @@ pub use filter::{Identity, ItemFilter};
 pub use limits::Limits;
 pub use manifest::{ItemRecord, ItemStatus, Manifest, Scope, Source};
 pub use read::{Bundle, OpenError, ReadError};
-pub use write::{BundleWriter, ItemDraft, ItemEnd, ItemWriter, WriteError};
+pub use write::{BundleWriter, ItemDraft, ItemEnd, ItemWriter, WriteError, WriteOptions, Written};

@@ -6,7 +6,7 @@ mod contents;
 mod error;
 mod folder;
 mod local_header;
-mod name;
+pub(crate) mod name;
 mod stream;
 
 use std::io::Read;

@@ -4,9 +4,9 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
+use crate::hash::hex;
 use crate::manifest::ItemRecord;
 use crate::read::Bundle;
-use crate::write::hex;
 
 /// What is wrong with one item.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,44 +1,41 @@
 //! Writing a bundle: many items at once, each compressed as it comes, appended to the file when it is complete.
+//!
+//! Items wait as archives of one entry ([`ItemWriter`]) and are copied in as they are. So every byte of the bundle is
+//! appended, none is gone back to: the SHA-256 of the file is known without reading it again, standard output gets
+//! the same bytes as a file, and an entry that does not fit on the disk is cut off, leaving a valid bundle. The price
+//! is that an item larger than the memory budget is written twice, compressed, once into its spill file.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod error;
+mod item;
+mod sink;
+mod spool;
+mod state;
+mod target;
+
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::filter::{FilterFactory, Identity, ItemFilter};
+use crate::filter::{FilterFactory, Identity};
 use crate::layout;
+use crate::limits::Limits;
 use crate::manifest::{ItemRecord, ItemStatus, Manifest, Scope, Source};
+use crate::read::name;
 
-/// What went wrong while writing.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The target cannot be made or written.
-    #[error("cannot write {path}: {source}")]
-    Target {
-        /// The file that was to be written.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Two items claim the same path.
-    #[error("two items claim the path {0} in the bundle")]
-    DuplicatePath(String),
-    /// The container could not be written.
-    #[error("cannot write the bundle: {0}")]
-    Zip(#[from] zip::result::ZipError),
-    /// Compressed bytes could not be written.
-    #[error("cannot write the bundle: {0}")]
-    Io(#[from] io::Error),
-    /// The manifest could not be turned into JSON.
-    #[error("cannot write the manifest: {0}")]
-    Manifest(#[from] serde_json::Error),
-}
+pub use error::WriteError;
+pub use item::ItemWriter;
+use item::record;
+use sink::{Gauge, Output, Sink};
+use spool::{Budget, Spool, folder_of};
+use state::State;
+use target::Target;
 
 /// What is known of an item before it is asked for.
 #[derive(Debug, Clone)]
@@ -95,7 +92,30 @@ pub struct Written {
     pub by_status: BTreeMap<ItemStatus, usize>,
 }
 
+/// How a bundle is written.
+pub struct WriteOptions {
+    /// Makes the filter for each item.
+    pub filters: Box<FilterFactory>,
+    /// Whether entries and records are sorted by path, instead of in the order in which items end. All items then
+    /// wait in one unlinked file until the bundle is finished.
+    pub sorted: bool,
+    /// Bytes of compressed content that all items in flight may hold in memory; what is beyond goes to unlinked
+    /// files.
+    pub memory: u64,
+    /// The folder of those files; the bundle's own folder where there is none, or the system's folder for temporary
+    /// files for a bundle that goes to a stream.
+    pub spill: Option<PathBuf>,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        WriteOptions { filters: Box::new(|_| Box::new(Identity)), sorted: false, memory: 32 << 20, spill: None }
+    }
+}
+
 /// Writes one bundle. Clones share it; items may be written from any thread.
+///
+/// When the last clone is dropped without [`BundleWriter::finish`], the unfinished file is removed.
 #[derive(Clone)]
 pub struct BundleWriter {
     shared: Arc<Shared>,
@@ -104,21 +124,16 @@ pub struct BundleWriter {
 struct Shared {
     state: Mutex<State>,
     filters: Box<FilterFactory>,
-}
-
-struct State {
-    zip: ZipWriter<File>,
-    partial: PathBuf,
-    target: PathBuf,
-    claimed: BTreeSet<String>,
-    items: Vec<ItemRecord>,
+    budget: Arc<Budget>,
+    gauge: Arc<Gauge>,
+    folder: Option<PathBuf>,
 }
 
 impl BundleWriter {
     /// Begins a bundle that will lie at `target`; until it is finished it lies beside it as `<name>.partial`.
     /// README.txt is written at once.
     pub fn create(target: &Path, readme: &str) -> Result<BundleWriter, WriteError> {
-        BundleWriter::create_filtered(target, readme, Box::new(|_| Box::new(Identity)))
+        BundleWriter::create_with(target, readme, WriteOptions::default())
     }
 
     /// Like [`BundleWriter::create`], with a filter for every item.
@@ -127,48 +142,71 @@ impl BundleWriter {
         readme: &str,
         filters: Box<FilterFactory>,
     ) -> Result<BundleWriter, WriteError> {
-        let mut partial = target.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let fail = |source| WriteError::Target { path: partial.clone(), source };
-        let file = File::options().read(true).write(true).create_new(true).open(&partial).map_err(fail)?;
-        let mut zip = ZipWriter::new(file);
-        zip.start_file(layout::README, entry_options())?;
-        zip.write_all(readme.as_bytes())?;
-        let state = State {
-            zip,
-            partial,
-            target: target.to_owned(),
-            claimed: [layout::README.to_owned(), layout::MANIFEST.to_owned()].into(),
-            items: Vec::new(),
-        };
-        Ok(BundleWriter { shared: Arc::new(Shared { state: Mutex::new(state), filters }) })
+        BundleWriter::create_with(target, readme, WriteOptions { filters, ..WriteOptions::default() })
+    }
+
+    /// Like [`BundleWriter::create`], with all options.
+    pub fn create_with(target: &Path, readme: &str, mut options: WriteOptions) -> Result<BundleWriter, WriteError> {
+        let (target, file) = Target::create(target)?;
+        let folder = folder_of(target.path()).to_owned();
+        options.spill.get_or_insert_with(|| folder.clone());
+        BundleWriter::begin_at(Output::File(file), Some((target, folder)), readme, options)
+    }
+
+    /// Begins a bundle that goes to a stream, standard output say: the same bytes as a file would get. A stream that
+    /// fails ends the bundle, as what it took cannot be taken back.
+    pub fn create_stream(
+        stream: Box<dyn Write + Send>,
+        readme: &str,
+        options: WriteOptions,
+    ) -> Result<BundleWriter, WriteError> {
+        BundleWriter::begin_at(Output::Stream(stream), None, readme, options)
+    }
+
+    fn begin_at(
+        output: Output,
+        target: Option<(Target, PathBuf)>,
+        readme: &str,
+        options: WriteOptions,
+    ) -> Result<BundleWriter, WriteError> {
+        let budget = Budget::new(options.memory, options.spill);
+        let gauge = Arc::new(Gauge::default());
+        let (target, folder) = target.unzip();
+        let reserve = folder.as_deref().and_then(reserve);
+        let (now, staged_for) =
+            if options.sorted { (Output::File(budget.spill_file()?), Some(output)) } else { (output, None) };
+        let sorted = staged_for.is_some();
+        let mut state = State::new(ZipWriter::new(Sink::new(now, gauge.clone())), staged_for, readme);
+        (state.target, state.reserve) = (target, reserve);
+        let shared = Shared { state: Mutex::new(state), filters: options.filters, budget, gauge, folder };
+        let writer = BundleWriter { shared: Arc::new(shared) };
+        if !sorted {
+            writer.lock().put_whole(layout::README, readme.as_bytes(), &writer.shared)?;
+        }
+        Ok(writer)
     }
 
     /// Begins an item with content at `path`.
+    ///
+    /// Where a path differs from an earlier one in case alone, it gets `~2` and so on at its end, because the two
+    /// would be one file on many systems; [`ItemWriter::path`] tells.
     pub fn begin(&self, draft: ItemDraft, path: String) -> Result<ItemWriter, WriteError> {
-        if !self.lock().claimed.insert(path.clone()) {
-            return Err(WriteError::DuplicatePath(path));
+        if let Err(problem) = name::check(&path, &Limits::default()) {
+            return Err(WriteError::BadPath { path, problem });
         }
-        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        zip.start_file(&path, entry_options())?;
         let filter = (self.shared.filters)(&path);
-        Ok(ItemWriter {
-            writer: self.clone(),
-            draft,
-            path,
-            zip,
-            filter,
-            filtered: Vec::new(),
-            hash: Sha256::new(),
-            bytes: 0,
-            started: Timestamp::now(),
-        })
+        let started = Timestamp::now();
+        let mut state = self.lock();
+        let path = state.claim(path)?;
+        let ticket = state.admit(draft.clone(), started);
+        drop(state);
+        let spool = Spool::new(&self.shared.budget);
+        ItemWriter::new(self.clone(), ticket, draft, path, spool, filter, started)
     }
 
     /// Records an item that gave no content.
     pub fn record(&self, draft: ItemDraft, end: ItemEnd, started: Timestamp) {
-        let record = record(draft, end, started, None, 0, None, BTreeMap::new());
+        let record = record(draft, end, started);
         self.lock().items.push(record);
     }
 
@@ -177,114 +215,119 @@ impl BundleWriter {
         self.lock().items.clone()
     }
 
-    /// Writes the manifest, whose `items` are replaced by the records, and puts the file in its place.
+    /// Bytes of the bundle so far, without items in flight. Does not wait for a thread that is writing.
+    pub fn bytes_written(&self) -> u64 {
+        self.shared.gauge.written.load(Ordering::Relaxed)
+    }
+
+    /// Compressed bytes of items in flight, in memory and in spill files. A limit on the bundle's size holds the sum
+    /// of both against it.
+    pub fn bytes_in_flight(&self) -> u64 {
+        self.shared.budget.in_flight()
+    }
+
+    /// The folder that the bundle and its spill files grow in, to ask its file system for free space; none for a
+    /// stream.
+    pub fn folder(&self) -> Option<&Path> {
+        self.shared.folder.as_deref()
+    }
+
+    /// Gives the bundle up: the unfinished file is removed at once, even while items are in flight.
+    pub fn abort(self) {
+        let mut state = self.lock();
+        self.shared.gauge.given_up.store(true, Ordering::Relaxed);
+        state.zip = None;
+        state.target = None;
+    }
+
+    /// Writes the manifest, whose `items` are replaced by the records, and puts the file in its place. Items that
+    /// are still in flight are recorded as `not-reached`.
     pub fn finish(self, mut manifest: Manifest) -> Result<Written, WriteError> {
         let mut state = self.lock();
+        state.give_up_in_flight();
         manifest.items = std::mem::take(&mut state.items);
-        let mut by_status = BTreeMap::new();
-        for item in &manifest.items {
-            *by_status.entry(item.status).or_insert(0) += 1;
+        if state.staged_for.is_some() {
+            manifest.items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+            state.unstage(&self.shared)?;
         }
-        state.zip.start_file(layout::MANIFEST, entry_options())?;
-        serde_json::to_writer_pretty(&mut state.zip, &manifest)?;
-        let placeholder = ZipWriter::new(tempfile::tempfile()?);
-        let mut file = std::mem::replace(&mut state.zip, placeholder).finish()?;
-        file.sync_all()?;
-        let bytes = file.stream_position()?;
-        file.rewind()?;
-        let sha256 = sha256_of(&mut file)?;
-        std::fs::rename(&state.partial, &state.target)
-            .map_err(|source| WriteError::Target { path: state.target.clone(), source })?;
-        Ok(Written { path: Some(state.target.clone()), bytes, sha256, by_status })
+        let text = serde_json::to_vec_pretty(&manifest)?;
+        state.reserve = None;
+        state.put_whole(layout::MANIFEST, &text, &self.shared)?;
+        let zip = state.zip.take().ok_or(WriteError::Finished)?;
+        let sink = zip.finish().map_err(|error| state.describe(error.into()))?;
+        let (output, bytes, sha256) = sink.finish().map_err(|error| state.describe(error.into()))?;
+        let path = match (output, state.target.take()) {
+            (Output::File(file), Some(target)) => Some(target.place(&file)?),
+            _ => None,
+        };
+        Ok(Written { path, bytes, sha256, by_status: count(&manifest.items) })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// One item that is being written. What is neither ended nor dropped on purpose is recorded as `error`.
-pub struct ItemWriter {
-    writer: BundleWriter,
-    draft: ItemDraft,
-    path: String,
-    zip: ZipWriter<Cursor<Vec<u8>>>,
-    filter: Box<dyn ItemFilter>,
-    filtered: Vec<u8>,
-    hash: Sha256,
-    bytes: u64,
-    started: Timestamp,
-}
-
-impl Write for ItemWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.filtered.clear();
-        self.filter.push(bytes, &mut self.filtered)?;
-        self.put_filtered()?;
-        Ok(bytes.len())
+    /// Records an item in flight that ended without content.
+    fn settle(&self, ticket: u64, record: ItemRecord) {
+        let mut state = self.lock();
+        if state.in_flight.remove(&ticket).is_some() {
+            state.items.push(record);
+        }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl ItemWriter {
-    /// Bytes of content so far, after the filter.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Ends the item and appends it to the bundle.
-    pub fn end(mut self, end: ItemEnd) -> Result<(), WriteError> {
-        self.filtered.clear();
-        let redactions = self.filter.finish(&mut self.filtered)?;
-        self.put_filtered()?;
-        let sha256 = hex(&self.hash.finalize());
-        let mut archive = ZipArchive::new(self.zip.finish()?)?;
-        let record = record(self.draft, end, self.started, Some(self.path), self.bytes, Some(sha256), redactions);
-        let mut state = self.writer.lock();
-        state.zip.raw_copy_file(archive.by_index_raw(0)?)?;
+    /// Appends the one entry of an item's archive, and records it.
+    fn append(&self, ticket: u64, archive: &mut ZipArchive<Spool>, mut record: ItemRecord) -> Result<(), WriteError> {
+        if record.status == ItemStatus::Ok && record.bytes == 0 {
+            record.status = ItemStatus::Empty;
+        }
+        let mut state = self.lock();
+        if state.in_flight.remove(&ticket).is_none() {
+            return Err(WriteError::Finished);
+        }
+        let result = state.copy_in(archive, &self.shared);
+        if let Err(error) = &result {
+            record.status = ItemStatus::Error;
+            record.reason = Some(error.to_string());
+            (record.path, record.sha256, record.bytes) = (None, None, 0);
+        }
         state.items.push(record);
-        Ok(())
+        result
     }
 
-    fn put_filtered(&mut self) -> io::Result<()> {
-        self.hash.update(&self.filtered);
-        self.bytes += self.filtered.len() as u64;
-        self.zip.write_all(&self.filtered)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn record(
-    draft: ItemDraft,
-    end: ItemEnd,
-    started: Timestamp,
-    path: Option<String>,
-    bytes: u64,
-    sha256: Option<String>,
-    redactions: BTreeMap<String, u64>,
-) -> ItemRecord {
-    let status = if end.status == ItemStatus::Ok && bytes == 0 { ItemStatus::Empty } else { end.status };
-    let elapsed = Timestamp::now().duration_since(started);
-    ItemRecord {
-        id: draft.id,
-        scope: draft.scope,
-        path,
-        source: draft.source,
-        plan: draft.plan,
-        status,
-        reason: end.reason,
-        started,
-        duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(0),
-        exit_code: end.exit_code,
-        bytes,
-        bytes_dropped: end.bytes_dropped,
-        stderr_tail: end.stderr_tail,
-        sha256,
-        redactions,
-        link_target: end.link_target,
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The zip writer closes the archive when it is dropped; a stream must not get that.
+        self.gauge.given_up.store(true, Ordering::Relaxed);
     }
+}
+
+/// Bytes of disk that are held back for the manifest, so that a full disk still ends in a valid bundle.
+const RESERVE: u64 = 2 << 20;
+
+#[cfg(target_os = "linux")]
+fn reserve(folder: &Path) -> Option<File> {
+    let file = tempfile::tempfile_in(folder).ok()?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE).ok()?;
+    Some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_folder: &Path) -> Option<File> {
+    None
+}
+
+/// The order of records in a sorted bundle: by path, those without content last.
+fn sort_key(item: &ItemRecord) -> (bool, &Option<String>, &str, &Scope, &str) {
+    (item.path.is_none(), &item.path, &item.id, &item.scope, &item.plan)
+}
+
+fn count(items: &[ItemRecord]) -> BTreeMap<ItemStatus, usize> {
+    let mut by_status = BTreeMap::new();
+    for item in items {
+        *by_status.entry(item.status).or_insert(0) += 1;
+    }
+    by_status
 }
 
 /// Fixed time and mode, so that the same items give the same bytes.
@@ -293,20 +336,4 @@ fn entry_options() -> SimpleFileOptions {
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::DEFAULT)
         .unix_permissions(0o600)
-}
-
-fn sha256_of(file: &mut File) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(hex(&hash.finalize()));
-        }
-        hash.update(&buffer[..n]);
-    }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
