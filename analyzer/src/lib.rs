@@ -10,4 +10,5 @@ pub mod fact;
 pub mod facts;
 pub mod finding;
 pub mod report;
+pub mod rule;
 pub mod shape;

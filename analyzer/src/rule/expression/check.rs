@@ -1,0 +1,546 @@
+//! The static check of expressions and messages: every name is one that facts have, every filter, test and function is
+//! an allowed one, inner expressions and regular expressions are literals and are checked too.
+//!
+//! This is the one module that uses minijinja's parsed form.
+
+use std::ops::Range;
+
+use minijinja::machinery::ast::{self, CallArg, Expr, Stmt};
+use minijinja::machinery::{parse, parse_expr};
+
+use super::list::ELEMENT;
+use super::{FILTERS, TESTS, describe, text};
+use crate::rule::evidence_id;
+use crate::shape::{RecordShape, Shape};
+
+/// What is known of a value before it exists.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Type {
+    /// Nothing.
+    Any,
+    /// A string, number, boolean or none.
+    Scalar,
+    /// A fact of this shape.
+    Record(&'static RecordShape),
+    /// A list of such values.
+    List(Box<Type>),
+    /// A map from any name to such values.
+    Map(Box<Type>),
+    /// A map from these names to such values.
+    Table(&'static [&'static str], Box<Type>),
+}
+
+impl PartialEq for RecordShape {
+    fn eq(&self, other: &RecordShape) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl From<&Shape> for Type {
+    fn from(shape: &Shape) -> Type {
+        match shape {
+            Shape::Scalar => Type::Scalar,
+            Shape::Record(record) => Type::Record(record),
+            Shape::List(element) => Type::List(Box::new(Type::from(*element))),
+            Shape::Map(value) => Type::Map(Box::new(Type::from(*value))),
+        }
+    }
+}
+
+/// A name that is not one, or anything else that the static check refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The byte range of the source.
+    pub range: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub hint: String,
+}
+
+/// The names that an expression may use.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    known: Vec<(String, Type)>,
+}
+
+impl Names {
+    /// Adds a name; a later one hides an earlier one of the same name.
+    pub fn with(mut self, name: impl Into<String>, of: Type) -> Names {
+        self.known.push((name.into(), of));
+        self
+    }
+
+    fn get(&self, name: &str) -> Option<&Type> {
+        self.known.iter().rev().find(|(known, _)| known == name).map(|(_, of)| of)
+    }
+
+    fn list(&self) -> String {
+        let mut names: Vec<&str> = self.known.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.join(", ")
+    }
+}
+
+/// Checks an expression; gives what is known of its value.
+pub fn expression(source: &str, names: &Names) -> Result<Type, Vec<Refusal>> {
+    let parsed = parse_expr(source).map_err(|error| vec![syntax(source, &error)])?;
+    let mut checker = Checker { names: names.clone(), refusals: Vec::new(), source };
+    let of = checker.expr(&parsed);
+    if checker.refusals.is_empty() { Ok(of) } else { Err(checker.refusals) }
+}
+
+/// Checks a message.
+pub fn template(source: &str, names: &Names) -> Result<(), Vec<Refusal>> {
+    let parsed = parse(source, "message", Default::default()).map_err(|error| vec![syntax(source, &error)])?;
+    let mut checker = Checker { names: names.clone(), refusals: Vec::new(), source };
+    checker.statement(&parsed);
+    if checker.refusals.is_empty() { Ok(()) } else { Err(checker.refusals) }
+}
+
+/// A syntax error as a refusal at its place.
+pub fn syntax(source: &str, error: &minijinja::Error) -> Refusal {
+    let range = error.range().filter(|range| range.end <= source.len()).unwrap_or(0..source.len());
+    let message = error.detail().map_or_else(|| describe(error), str::to_owned);
+    Refusal { range, message, hint: "here".to_owned() }
+}
+
+struct Checker<'s> {
+    names: Names,
+    refusals: Vec<Refusal>,
+    source: &'s str,
+}
+
+impl Checker<'_> {
+    fn refuse(&mut self, range: Range<usize>, message: String, hint: impl Into<String>) -> Type {
+        self.refusals.push(Refusal { range, message, hint: hint.into() });
+        Type::Any
+    }
+
+    fn expr(&mut self, expr: &Expr<'_>) -> Type {
+        match expr {
+            Expr::Var(var) => self.variable(var.id, range(expr)),
+            Expr::Const(constant) => match constant.value.kind() {
+                minijinja::value::ValueKind::Seq => Type::List(Box::new(Type::Any)),
+                _ => Type::Scalar,
+            },
+            Expr::Slice(slice) => {
+                for part in [&slice.start, &slice.stop, &slice.step].into_iter().flatten() {
+                    self.expr(part);
+                }
+                self.expr(&slice.expr)
+            }
+            Expr::UnaryOp(unary) => {
+                self.expr(&unary.expr);
+                Type::Scalar
+            }
+            Expr::BinOp(binary) => self.binary(binary),
+            Expr::Compare(compare) => {
+                self.expr(&compare.expr);
+                for operand in &compare.ops {
+                    self.expr(&operand.expr);
+                }
+                Type::Scalar
+            }
+            Expr::IfExpr(choice) => {
+                self.expr(&choice.test_expr);
+                let yes = self.expr(&choice.true_expr);
+                let no = choice.false_expr.as_ref().map(|no| self.expr(no));
+                if no.is_none_or(|no| no == yes) { yes } else { Type::Any }
+            }
+            Expr::Filter(filter) => self.filter(filter, range(expr)),
+            Expr::Test(test) => self.test(test, range(expr)),
+            Expr::GetAttr(get) => {
+                let of = self.expr(&get.expr);
+                let end = range(expr).end;
+                self.field(&of, get.name, end.saturating_sub(get.name.len())..end)
+            }
+            Expr::GetItem(get) => self.item(get),
+            Expr::Call(call) => self.call(call, range(expr)),
+            Expr::List(list) => {
+                let of: Vec<Type> = list.items.iter().map(|item| self.expr(item)).collect();
+                Type::List(Box::new(common(of)))
+            }
+            Expr::Tuple(tuple) => {
+                let of: Vec<Type> = tuple.items.iter().map(|item| self.expr(item)).collect();
+                Type::List(Box::new(common(of)))
+            }
+            Expr::Map(map) => {
+                for part in map.keys.iter().chain(&map.values) {
+                    self.expr(part);
+                }
+                Type::Map(Box::new(Type::Any))
+            }
+        }
+    }
+
+    fn variable(&mut self, name: &str, range: Range<usize>) -> Type {
+        match self.names.get(name) {
+            Some(of) => of.clone(),
+            None => {
+                let hint = format!("known here: {}", self.names.list());
+                self.refuse(range, format!("unknown name `{name}`"), hint)
+            }
+        }
+    }
+
+    fn binary(&mut self, binary: &ast::BinOp<'_>) -> Type {
+        let left = self.expr(&binary.left);
+        let right = self.expr(&binary.right);
+        match binary.op {
+            ast::BinOpKind::ScAnd | ast::BinOpKind::ScOr | ast::BinOpKind::Add if left == right => left,
+            ast::BinOpKind::ScAnd | ast::BinOpKind::ScOr | ast::BinOpKind::Add => Type::Any,
+            _ => Type::Scalar,
+        }
+    }
+
+    fn field(&mut self, of: &Type, name: &str, range: Range<usize>) -> Type {
+        match of {
+            Type::Any => Type::Any,
+            Type::Map(value) => (**value).clone(),
+            Type::Table(keys, value) => {
+                if keys.contains(&name) {
+                    return (**value).clone();
+                }
+                self.refuse(range, format!("unknown name `{name}`"), "`dossier rules facts` lists the names")
+            }
+            Type::Record(shape) => match shape.field(name) {
+                Some(field) => Type::from(&field.shape),
+                None => {
+                    let fields: Vec<&str> = shape.fields.iter().map(|field| field.name).collect();
+                    let hint = format!("{} has: {}", shape.name, fields.join(", "));
+                    self.refuse(range, format!("a {} has no field `{name}`", shape.name), hint)
+                }
+            },
+            Type::Scalar => self.refuse(range, format!("a plain value has no field `{name}`"), "not a fact"),
+            Type::List(_) => {
+                let hint = "use `any`, `where`, `map(attribute=…)`, `first` or an index";
+                self.refuse(range, format!("a list has no field `{name}`"), hint)
+            }
+        }
+    }
+
+    fn item(&mut self, get: &ast::GetItem<'_>) -> Type {
+        let of = self.expr(&get.expr);
+        self.expr(&get.subscript_expr);
+        if let Some((name, range)) = literal(&get.subscript_expr) {
+            return self.field(&of, &name, range);
+        }
+        match of {
+            Type::List(value) | Type::Map(value) | Type::Table(_, value) => *value,
+            _ => Type::Any,
+        }
+    }
+
+    fn filter(&mut self, filter: &ast::Filter<'_>, range: Range<usize>) -> Type {
+        let of = filter.expr.as_ref().map_or(Type::Any, |input| self.expr(input));
+        if !FILTERS.iter().any(|(name, _)| *name == filter.name) {
+            let known: Vec<&str> = FILTERS.iter().map(|(name, _)| *name).collect();
+            return self.refuse(range, format!("unknown filter `{}`", filter.name), format!("filters: {}", known.join(", ")));
+        }
+        if matches!(filter.name, "any" | "all" | "where" | "count") {
+            return self.element_filter(filter, &of, range);
+        }
+        let fields = self.arguments(&filter.args, filter.name, &of);
+        let element = element(&of);
+        match filter.name {
+            "first" | "last" | "min" | "max" => element,
+            "sort" | "unique" | "reverse" | "list" | "select" | "reject" | "selectattr" | "rejectattr" => {
+                Type::List(Box::new(element))
+            }
+            "map" => Type::List(Box::new(fields.unwrap_or(Type::Any))),
+            "split" => Type::List(Box::new(Type::Scalar)),
+            "default" | "items" => Type::Any,
+            _ => Type::Scalar,
+        }
+    }
+
+    /// The arguments of a filter. Those that name a field of the elements are looked up in their shape; its type is
+    /// given.
+    fn arguments(&mut self, args: &[CallArg<'_>], filter: &str, of: &Type) -> Option<Type> {
+        let mut found = None;
+        for (index, argument) in args.iter().enumerate() {
+            let (value, names_field) = match argument {
+                CallArg::Pos(value) => (value, index == 0 && matches!(filter, "selectattr" | "rejectattr")),
+                CallArg::Kwarg(name, value) => (value, *name == "attribute"),
+                CallArg::PosSplat(value) | CallArg::KwargSplat(value) => (value, false),
+            };
+            self.expr(value);
+            if names_field && let Some((path, range)) = literal(value) {
+                let mut of = element(of);
+                for name in path.split('.') {
+                    of = self.field(&of, name, range.clone());
+                }
+                found = Some(of);
+            }
+        }
+        found
+    }
+
+    fn element_filter(&mut self, filter: &ast::Filter<'_>, of: &Type, range: Range<usize>) -> Type {
+        let kept = if filter.name == "where" { Type::List(Box::new(element(of))) } else { Type::Scalar };
+        let argument = match filter.args.as_slice() {
+            [] if filter.name == "count" => return kept,
+            [CallArg::Pos(argument)] => argument,
+            _ => {
+                let hint = "one expression in quotes";
+                return self.refuse(range, format!("`{}` takes one expression in quotes", filter.name), hint);
+            }
+        };
+        let Some((inner, inner_range)) = literal(argument) else {
+            let hint = "a literal, so that it can be checked now";
+            return self.refuse(self::range(argument), format!("`{}` takes a literal in quotes", filter.name), hint);
+        };
+        let names = self.names.clone().with(ELEMENT, element(of));
+        for refusal in expression(&inner, &names).err().into_iter().flatten() {
+            // With escapes in the literal its text and the source differ; then the whole literal is named.
+            let verbatim = self.source.get(inner_range.clone()) == Some(inner.as_str());
+            let range = match verbatim {
+                true => inner_range.start + refusal.range.start..inner_range.start + refusal.range.end,
+                false => inner_range.clone(),
+            };
+            self.refusals.push(Refusal { range, ..refusal });
+        }
+        kept
+    }
+
+    fn test(&mut self, test: &ast::Test<'_>, range: Range<usize>) -> Type {
+        self.expr(&test.expr);
+        for argument in &test.args {
+            let (CallArg::Pos(value) | CallArg::Kwarg(_, value) | CallArg::PosSplat(value) | CallArg::KwargSplat(value)) =
+                argument;
+            self.expr(value);
+            if test.name != "matching" {
+                continue;
+            }
+            match literal(value) {
+                Some((pattern, range)) => {
+                    if let Err(reason) = text::regex(&pattern) {
+                        self.refuse(range, "not a regular expression".to_owned(), reason);
+                    }
+                }
+                None => {
+                    let hint = "a literal, so that it can be checked now";
+                    self.refuse(self::range(value), "`matching` takes a literal in quotes".to_owned(), hint);
+                }
+            }
+        }
+        if !TESTS.iter().any(|(name, _)| *name == test.name) {
+            let known: Vec<&str> = TESTS.iter().map(|(name, _)| *name).collect();
+            self.refuse(range, format!("unknown test `{}`", test.name), format!("tests: {}", known.join(", ")));
+        }
+        Type::Scalar
+    }
+
+    /// The only function is `known("evidence.id")`.
+    fn call(&mut self, call: &ast::Call<'_>, range: Range<usize>) -> Type {
+        let Expr::Var(function) = &call.expr else {
+            return self.refuse(range, "values have no methods".to_owned(), "use a filter");
+        };
+        if function.id != "known" {
+            return self.refuse(range, format!("unknown function `{}`", function.id), "the only function is `known`");
+        }
+        let argument = match call.args.as_slice() {
+            [CallArg::Pos(argument)] => literal(argument),
+            _ => None,
+        };
+        match argument {
+            Some((id, _)) if evidence_id::is_known(&id) => Type::Scalar,
+            Some((id, place)) => self.refuse(place, format!("unknown evidence id `{id}`"), "see `dossier rules facts`"),
+            None => self.refuse(range, "`known` takes one evidence id in quotes".to_owned(), "known(\"node.cri\")"),
+        }
+    }
+
+    fn statement(&mut self, statement: &Stmt<'_>) {
+        match statement {
+            Stmt::Template(template) => self.body(&template.children),
+            Stmt::EmitRaw(_) => {}
+            Stmt::EmitExpr(emit) => {
+                self.expr(&emit.expr);
+            }
+            Stmt::IfCond(choice) => {
+                self.expr(&choice.expr);
+                self.scoped(&choice.true_body);
+                self.scoped(&choice.false_body);
+            }
+            Stmt::ForLoop(each) => {
+                let of = self.expr(&each.iter);
+                let outer = self.names.clone();
+                self.bind(&each.target, element(&of));
+                self.names = std::mem::take(&mut self.names).with("loop", Type::Any);
+                if let Some(filter) = &each.filter_expr {
+                    self.expr(filter);
+                }
+                self.body(&each.body);
+                self.names = outer;
+                self.scoped(&each.else_body);
+            }
+            Stmt::Set(set) => {
+                let of = self.expr(&set.expr);
+                self.bind(&set.target, of);
+            }
+            other => {
+                let message = "messages have `{{ }}`, `{% if %}`, `{% for %}` and `{% set %}` only".to_owned();
+                self.refuse(statement_range(other), message, "not allowed in a message");
+            }
+        }
+    }
+
+    fn body(&mut self, statements: &[Stmt<'_>]) {
+        for statement in statements {
+            self.statement(statement);
+        }
+    }
+
+    fn scoped(&mut self, statements: &[Stmt<'_>]) {
+        let outer = self.names.clone();
+        self.body(statements);
+        self.names = outer;
+    }
+
+    /// Binds the name of a loop or `set`; of several names nothing is known.
+    fn bind(&mut self, target: &Expr<'_>, of: Type) {
+        let names = std::mem::take(&mut self.names);
+        self.names = match target {
+            Expr::Var(var) => names.with(var.id, of),
+            Expr::List(list) => bind_all(names, &list.items),
+            Expr::Tuple(tuple) => bind_all(names, &tuple.items),
+            _ => names,
+        };
+    }
+}
+
+fn bind_all(names: Names, items: &[Expr<'_>]) -> Names {
+    items.iter().fold(names, |names, item| match item {
+        Expr::Var(var) => names.with(var.id, Type::Any),
+        _ => names,
+    })
+}
+
+fn element(of: &Type) -> Type {
+    match of {
+        Type::List(element) => (**element).clone(),
+        // A map is iterated by its names.
+        Type::Map(_) | Type::Table(..) => Type::Scalar,
+        _ => Type::Any,
+    }
+}
+
+/// The type that all of a list's elements have.
+fn common(of: Vec<Type>) -> Type {
+    let mut types = of.into_iter();
+    let first = types.next().unwrap_or(Type::Any);
+    if types.all(|other| other == first) { first } else { Type::Any }
+}
+
+/// A string literal's text and the range between its quotes.
+fn literal(expr: &Expr<'_>) -> Option<(String, Range<usize>)> {
+    let Expr::Const(constant) = expr else { return None };
+    let text = constant.value.as_str()?.to_owned();
+    let range = range(expr);
+    Some((text, range.start + 1..range.end.saturating_sub(1).max(range.start + 1)))
+}
+
+fn range(expr: &Expr<'_>) -> Range<usize> {
+    let span = expr.span();
+    span.start_offset as usize..span.end_offset as usize
+}
+
+fn statement_range(statement: &Stmt<'_>) -> Range<usize> {
+    let span = match statement {
+        Stmt::WithBlock(node) => node.span(),
+        Stmt::SetBlock(node) => node.span(),
+        Stmt::AutoEscape(node) => node.span(),
+        Stmt::FilterBlock(node) => node.span(),
+        Stmt::Block(node) => node.span(),
+        Stmt::Import(node) => node.span(),
+        Stmt::FromImport(node) => node.span(),
+        Stmt::Extends(node) => node.span(),
+        Stmt::Include(node) => node.span(),
+        Stmt::Macro(node) => node.span(),
+        Stmt::CallBlock(node) => node.span(),
+        Stmt::Do(node) => node.span(),
+        _ => return 0..0,
+    };
+    span.start_offset as usize..span.end_offset as usize
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+    use crate::shape::Field;
+
+    static CONDITION: RecordShape = RecordShape {
+        name: "condition",
+        doc: "A condition.",
+        fields: &[
+            Field { name: "type", shape: Shape::Scalar, doc: "Its type." },
+            Field { name: "status", shape: Shape::Scalar, doc: "True, False or Unknown." },
+        ],
+    };
+    static NODE: RecordShape = RecordShape {
+        name: "node",
+        doc: "A node.",
+        fields: &[
+            Field { name: "name", shape: Shape::Scalar, doc: "Its name." },
+            Field { name: "conditions", shape: Shape::List(&Shape::Record(&CONDITION)), doc: "Its conditions." },
+            Field { name: "sysctl", shape: Shape::Map(&Shape::Scalar), doc: "Values by key." },
+        ],
+    };
+
+    fn names() -> Names {
+        Names::default().with("node", Type::Record(&NODE)).with("messages", Type::Table(&["oom"], Box::new(Type::Scalar)))
+    }
+
+    fn accepted(source: &str) -> Type {
+        expression(source, &names()).unwrap_or_else(|refusals| panic!("{source}: {refusals:?}"))
+    }
+
+    /// What is refused first: its text in the source, and the message.
+    fn refused(source: &str) -> (String, String) {
+        let refusals = expression(source, &names()).expect_err(source);
+        let first = refusals.into_iter().next().unwrap();
+        (source[first.range].to_owned(), first.message)
+    }
+
+    #[test]
+    fn types_are_followed_through_filters() {
+        assert_eq!(accepted("node.conditions | where(\"it.type == 'Ready'\") | first"), Type::Record(&CONDITION));
+        assert_eq!(accepted("node.conditions | map(attribute='status')"), Type::List(Box::new(Type::Scalar)));
+        assert_eq!(accepted("node.sysctl['net.ipv4.ip_forward'] == '0' and known('node.cri')"), Type::Scalar);
+        accepted("node.conditions | selectattr('type', 'eq', 'Ready') | count > 0");
+        accepted("messages['oom'] or node.name is matching('^a+$')");
+    }
+
+    #[test]
+    fn unknown_names_are_refused_at_their_place() {
+        assert_eq!(refused("nod.name").0, "nod");
+        assert_eq!(refused("node.name == node.nam").0, "nam");
+        assert_eq!(refused("node.conditions | any(\"it.typ == 'Ready'\")").0, "typ");
+        assert_eq!(refused("node.conditions | map(attribute='state')").0, "state");
+        assert_eq!(refused("node.conditions.type").0, "type");
+        assert_eq!(refused("(node.conditions | first).typ").0, "typ");
+        assert_eq!(refused("messages['om']").0, "om");
+        assert_eq!(refused("node.name | nope").1, "unknown filter `nope`");
+        assert_eq!(refused("node.name is nope").1, "unknown test `nope`");
+        assert_eq!(refused("known('node.iptable')").0, "node.iptable");
+        assert_eq!(refused("range(10)").1, "unknown function `range`");
+        assert_eq!(refused("node.name.upper()").1, "values have no methods");
+        assert_eq!(refused("node.name is matching('(')").0, "(");
+        assert_eq!(refused("node.conditions | any(node.name)").0, "node.name");
+        assert_eq!(refused("node.name and and").0, "and");
+    }
+
+    #[test]
+    fn messages_have_loops_and_choices_only() {
+        let check = |source: &str| template(source, &names());
+        assert!(check("{{ node.name }}: {% for c in node.conditions %}{{ c.type }}{% endfor %}").is_ok());
+        assert!(check("{% set n = node %}{% if n.name %}{{ n.name }}{% endif %}").is_ok());
+        assert!(check("{% for c in node.conditions %}{{ c.typ }}{% endfor %}").is_err());
+        assert!(check("{% for c in node.conditions %}{% endfor %}{{ c.type }}").is_err());
+        assert!(check("{% include 'x' %}").is_err());
+        assert!(check("{% macro m() %}{% endmacro %}").is_err());
+        assert!(check("{{ node.nam }}").is_err());
+    }
+}
