@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use analyzer::command::{could_not, inspect::Inspect, verify::Verify};
+use analyzer::command::{could_not, inspect::Inspect, rules::Rules, verify::Verify};
 use clap::{Parser, Subcommand};
 
 /// Tells what is broken in a cluster from its support bundle alone: no network, no cluster, no clock.
@@ -16,12 +16,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(Inspect),
+    Rules(Rules),
     Verify(Verify),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Inspect(command) => command.run(),
+        Command::Rules(command) => command.run(),
         Command::Verify(command) => command.run(),
     };
     match result {

@@ -1,6 +1,7 @@
 //! The commands of `dossier`, one file each.
 
 pub mod inspect;
+pub mod rules;
 pub mod verify;
 
 use std::io::{self, Write};

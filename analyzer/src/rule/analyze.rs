@@ -34,11 +34,7 @@ const CHUNK: usize = 256;
 pub fn analyze(facts: &Facts, rules: &RuleSet, options: &Options) -> Findings {
     let wanted = |rule: &&Arc<Rule>| options.only.is_empty() || options.only.contains(&rule.id);
     let rules: Vec<Arc<Rule>> = rules.rules().iter().filter(wanted).cloned().collect();
-    let shared = Arc::new(Shared {
-        cluster: facts.subjects(SubjectKind::Cluster).value(0),
-        collected: Value::from(facts.collected().to_string()),
-        availability: Availability::new(facts.evidence().clone(), facts.node_names().to_vec()),
-    });
+    let shared = shared(facts);
     let tallies = tallies(facts, &rules, &shared);
     let mut findings = empty(facts);
     for (rule, tally) in rules.iter().zip(tallies) {
@@ -49,6 +45,41 @@ pub fn analyze(facts: &Facts, rules: &RuleSet, options: &Options) -> Findings {
     findings.not_judged = not_judged(facts, &rules);
     findings.verdict = verdict(&findings);
     findings
+}
+
+/// What one rule says of each subject, in order; where it looks at none, what it says instead.
+pub fn outcomes(facts: &Facts, rule: &Arc<Rule>) -> Vec<(Option<Subject>, Outcome)> {
+    let shared = shared(facts);
+    let subjects = facts.subjects(rule.range);
+    let mut outcomes = Vec::new();
+    for index in 0..subjects.len() {
+        let subject = Arc::new(context(&subjects, index, &shared));
+        match selects(rule, &subject) {
+            Ok(false) => {}
+            Ok(true) => outcomes.push((Some(subject.subject.clone()), judge(rule, &subject))),
+            Err(reason) => outcomes.push((Some(subject.subject.clone()), Outcome::RuleError(reason))),
+        }
+    }
+    let rest = without_subject(rule, outcomes.is_empty(), &shared);
+    outcomes.extend(rest.into_iter().map(|outcome| (None, outcome)));
+    outcomes
+}
+
+fn shared(facts: &Facts) -> Arc<Shared> {
+    Arc::new(Shared {
+        cluster: facts.subjects(SubjectKind::Cluster).value(0),
+        collected: Value::from(facts.collected().to_string()),
+        availability: Availability::new(facts.evidence().clone(), facts.node_names().to_vec()),
+    })
+}
+
+fn context(subjects: &Subjects, index: usize, shared: &Arc<Shared>) -> SubjectContext {
+    SubjectContext {
+        subject: subjects.subject(index),
+        scope: subjects.scope(index),
+        value: subjects.value(index),
+        shared: shared.clone(),
+    }
 }
 
 /// A piece of parallel work: some subjects of one kind, for some of the rules over them.
@@ -82,7 +113,9 @@ fn tallies(facts: &Facts, rules: &[Arc<Rule>], shared: &Arc<Shared>) -> Vec<Tall
         }
     }
     for (rule, tally) in rules.iter().zip(&mut tallies) {
-        complete(rule, tally, shared);
+        for outcome in without_subject(rule, tally.is_empty(), shared) {
+            tally.add_general(outcome);
+        }
     }
     tallies
 }
@@ -90,12 +123,7 @@ fn tallies(facts: &Facts, rules: &[Arc<Rule>], shared: &Arc<Shared>) -> Vec<Tall
 fn work(job: &Job<'_>, shared: &Arc<Shared>) -> Vec<(usize, Tally)> {
     let mut tallies: Vec<(usize, Tally)> = job.rules.iter().map(|(index, _)| (*index, Tally::default())).collect();
     for index in job.range.clone() {
-        let subject = Arc::new(SubjectContext {
-            subject: job.subjects.subject(index),
-            scope: job.subjects.scope(index),
-            value: job.subjects.value(index),
-            shared: shared.clone(),
-        });
+        let subject = Arc::new(context(&job.subjects, index, shared));
         for ((_, rule), (_, tally)) in job.rules.iter().zip(&mut tallies) {
             match selects(rule, &subject) {
                 Ok(false) => {}
@@ -107,22 +135,23 @@ fn work(job: &Job<'_>, shared: &Arc<Shared>) -> Vec<(usize, Tally)> {
     tallies
 }
 
-/// Says of a rule that looked at nothing why, and of one over logs which logs could not be had.
-fn complete(rule: &Rule, tally: &mut Tally, shared: &Shared) {
-    if tally.is_empty() {
+/// What a rule says of no subject in particular: why it looked at nothing, or which logs could not be had.
+fn without_subject(rule: &Rule, looked_at_nothing: bool, shared: &Shared) -> Vec<Outcome> {
+    if looked_at_nothing {
         let missing = shared.availability.missing_altogether(&rule.needs);
-        if missing.is_empty() {
-            let selected = if rule.select.is_some() { " that the rule is about" } else { "" };
-            tally.add_nothing(&format!("the bundle has no {}{selected}", kind_name(rule.range)));
-        } else {
-            tally.add_missing(missing);
+        if !missing.is_empty() {
+            return vec![Outcome::NotChecked(missing)];
         }
-    } else if rule.range == SubjectKind::Log {
-        // A log that could not be had is no subject, and must not be passed over.
-        for missing in shared.availability.unread_logs(rule.evidence_ids()) {
-            tally.add_missing(vec![missing]);
-        }
+        let selected = if rule.select.is_some() { " that the rule is about" } else { "" };
+        let reason = format!("the bundle has no {}{selected}", kind_name(rule.range));
+        return vec![Outcome::NotApplicable(reason)];
     }
+    if rule.range != SubjectKind::Log {
+        return Vec::new();
+    }
+    // A log that could not be had is no subject, and must not be passed over.
+    let unread = shared.availability.unread_logs(rule.evidence_ids());
+    unread.map(|missing| Outcome::NotChecked(vec![missing])).collect()
 }
 
 fn kind_name(kind: SubjectKind) -> String {
@@ -134,7 +163,9 @@ fn kind_name(kind: SubjectKind) -> String {
 }
 
 /// The order of findings: the worst, the surest and the widest first.
-fn rank(finding: &Finding) -> (Reverse<crate::finding::Severity>, Reverse<crate::finding::Confidence>, Subject, String) {
+fn rank(
+    finding: &Finding,
+) -> (Reverse<crate::finding::Severity>, Reverse<crate::finding::Confidence>, Subject, String) {
     (Reverse(finding.severity), Reverse(finding.confidence), finding.scope.clone(), finding.rule.clone())
 }
 

@@ -136,9 +136,8 @@ impl Availability {
 
     /// Logs that were asked for and could not be had, of the ids that a rule needs.
     pub fn unread_logs<'a>(&'a self, ids: impl Iterator<Item = &'a str> + 'a) -> impl Iterator<Item = Missing> + 'a {
-        ids.filter(|id| Owner::of(id) == Owner::Pod || id.starts_with("node.log")).flat_map(|id| {
-            self.items(id).filter(|item| !item.status.is_known()).map(|item| lacking(&item.id, item))
-        })
+        ids.filter(|id| Owner::of(id) == Owner::Pod || id.starts_with("node.log"))
+            .flat_map(|id| self.items(id).filter(|item| !item.status.is_known()).map(|item| lacking(&item.id, item)))
     }
 
     fn items<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a ItemRecord> + 'a {

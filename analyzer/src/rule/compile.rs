@@ -1,6 +1,8 @@
 //! From a rule's document to a rule that can be evaluated. Everything that can be known to be wrong before a bundle is
 //! there is found here.
 
+use std::sync::Arc;
+
 use super::diagnostic::{Problem, SourceFile};
 use super::document::{GradeDocument, Lets, NeedDocument, RuleDocument};
 use super::evidence_id;
@@ -30,11 +32,15 @@ impl Compiler<'_> {
     fn rule(&mut self, document: RuleDocument) -> Option<Rule> {
         self.identity(&document);
         let needs = self.needs(&document.needs);
+        if needs.is_empty() {
+            let hint = "without `needs:` the rule would call well what nobody looked at";
+            self.problem(document.id.span.clone(), "the rule needs no evidence", hint);
+        }
         let needs_to_pass = self.needs(&document.needs_to_pass);
         self.names = Names::default().with(root::variable(document.range), root::shape(document.range));
         let select = document.select.as_ref().and_then(|select| self.expression("select", select));
         self.names = root::names(document.range);
-        let lets = self.lets(document.lets);
+        let lets = self.lets(&document.lets);
         let applies = self.applies(&document);
         let evidence = self.evidence(&document.evidence);
         let grades = self.grades(&document, &evidence);
@@ -119,9 +125,9 @@ impl Compiler<'_> {
         needs
     }
 
-    fn lets(&mut self, lets: Lets) -> Vec<(String, Placed<Expression>)> {
+    fn lets(&mut self, lets: &Lets) -> Vec<(String, Placed<Expression>)> {
         let mut compiled = Vec::new();
-        for (name, source) in lets.0 {
+        for (name, source) in &lets.0 {
             let identifier = name.value.starts_with(|c: char| c.is_ascii_lowercase())
                 && name.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             if !identifier {
@@ -133,10 +139,10 @@ impl Compiler<'_> {
                 self.problem(name.span.clone(), message, "another name");
                 continue;
             }
-            let of = self.check(&source);
+            let of = self.check(source);
             self.names = std::mem::take(&mut self.names).with(name.value.clone(), of.unwrap_or(Type::Any));
-            if let Some(expression) = self.compiled("let", &source) {
-                compiled.push((name.value, expression));
+            if let Some(expression) = self.compiled("let", source) {
+                compiled.push((name.value.clone(), expression));
             }
         }
         compiled
@@ -152,7 +158,7 @@ impl Compiler<'_> {
         compiled
     }
 
-    fn grades(&mut self, document: &RuleDocument, evidence: &[Placed<Expression>]) -> Vec<Grade> {
+    fn grades(&mut self, document: &RuleDocument, evidence: &[Arc<Placed<Expression>>]) -> Vec<Grade> {
         match (&document.when, &document.message, document.grades.is_empty()) {
             (Some(when), Some(message), true) => {
                 if evidence.is_empty() {
@@ -185,7 +191,7 @@ impl Compiler<'_> {
         &mut self,
         document: &RuleDocument,
         grade: &GradeDocument,
-        evidence: &[Placed<Expression>],
+        evidence: &[Arc<Placed<Expression>>],
     ) -> Option<Grade> {
         let own = grade.evidence.as_ref().map(|own| self.evidence(own));
         let evidence = own.unwrap_or_else(|| evidence.to_vec());
@@ -200,14 +206,14 @@ impl Compiler<'_> {
         Some(Grade { when, message, severity, confidence, evidence })
     }
 
-    fn evidence(&mut self, sources: &[Located<String>]) -> Vec<Placed<Expression>> {
+    fn evidence(&mut self, sources: &[Located<String>]) -> Vec<Arc<Placed<Expression>>> {
         let mut compiled = Vec::new();
         for source in sources {
             if self.check(source) == Some(Type::Scalar) {
                 let hint = "name the fact that it belongs to";
                 self.problem(source.span.clone(), "a plain value has no citation", hint);
             }
-            compiled.extend(self.compiled("evidence", source));
+            compiled.extend(self.compiled("evidence", source).map(Arc::new));
         }
         compiled
     }

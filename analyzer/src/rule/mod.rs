@@ -30,10 +30,14 @@ pub mod evidence_id;
 pub mod expression;
 mod judge;
 pub mod load;
+#[cfg(test)]
+mod load_tests;
 pub mod root;
 mod tally;
 mod verdict;
 pub mod yaml;
+
+use std::sync::Arc;
 
 use diagnostic::SourceFile;
 use expression::{Expression, Template};
@@ -119,7 +123,7 @@ struct Grade {
     message: Placed<Template>,
     severity: Severity,
     confidence: Confidence,
-    evidence: Vec<Placed<Expression>>,
+    evidence: Vec<Arc<Placed<Expression>>>,
 }
 
 #[derive(Debug)]

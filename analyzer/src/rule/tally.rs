@@ -94,14 +94,13 @@ impl Tally {
         self.selected == 0
     }
 
-    /// Notes evidence that is missing for no subject in particular.
-    pub fn add_missing(&mut self, missing: Vec<Missing>) {
-        self.unchecked(Unchecked { subjects: 0, examples: Vec::new(), missing });
-    }
-
-    /// Notes that there was nothing to look at.
-    pub fn add_nothing(&mut self, reason: &str) {
-        self.inapplicable(reason.to_owned(), 0);
+    /// Notes an outcome of no subject in particular.
+    pub fn add_general(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::NotChecked(missing) => self.unchecked(Unchecked { subjects: 0, examples: Vec::new(), missing }),
+            Outcome::NotApplicable(reason) => self.inapplicable(reason, 0),
+            Outcome::Finding(_) | Outcome::Pass(_) | Outcome::RuleError(_) => {}
+        }
     }
 
     fn find(&mut self, finding: Finding) {

@@ -71,6 +71,11 @@ impl Names {
         self
     }
 
+    /// Whether the name has a meaning.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     fn get(&self, name: &str) -> Option<&Type> {
         self.known.iter().rev().find(|(known, _)| known == name).map(|(_, of)| of)
     }
@@ -237,7 +242,11 @@ impl Checker<'_> {
         let of = filter.expr.as_ref().map_or(Type::Any, |input| self.expr(input));
         if !FILTERS.iter().any(|(name, _)| *name == filter.name) {
             let known: Vec<&str> = FILTERS.iter().map(|(name, _)| *name).collect();
-            return self.refuse(range, format!("unknown filter `{}`", filter.name), format!("filters: {}", known.join(", ")));
+            return self.refuse(
+                range,
+                format!("unknown filter `{}`", filter.name),
+                format!("filters: {}", known.join(", ")),
+            );
         }
         if matches!(filter.name, "any" | "all" | "where" | "count") {
             return self.element_filter(filter, &of, range);
@@ -308,8 +317,10 @@ impl Checker<'_> {
     fn test(&mut self, test: &ast::Test<'_>, range: Range<usize>) -> Type {
         self.expr(&test.expr);
         for argument in &test.args {
-            let (CallArg::Pos(value) | CallArg::Kwarg(_, value) | CallArg::PosSplat(value) | CallArg::KwargSplat(value)) =
-                argument;
+            let (CallArg::Pos(value)
+            | CallArg::Kwarg(_, value)
+            | CallArg::PosSplat(value)
+            | CallArg::KwargSplat(value)) = argument;
             self.expr(value);
             if test.name != "matching" {
                 continue;
@@ -490,7 +501,9 @@ mod unit_tests {
     };
 
     fn names() -> Names {
-        Names::default().with("node", Type::Record(&NODE)).with("messages", Type::Table(&["oom"], Box::new(Type::Scalar)))
+        Names::default()
+            .with("node", Type::Record(&NODE))
+            .with("messages", Type::Table(&["oom"], Box::new(Type::Scalar)))
     }
 
     fn accepted(source: &str) -> Type {

@@ -112,7 +112,8 @@ struct ElementTest {
 impl ElementTest {
     fn new(state: &State, expression: &str) -> Result<ElementTest, Error> {
         let inner = inner(expression).map_err(|error| {
-            Error::new(ErrorKind::SyntaxError, format!("the inner expression `{expression}` is not one")).with_source(error)
+            Error::new(ErrorKind::SyntaxError, format!("the inner expression `{expression}` is not one"))
+                .with_source(error)
         })?;
         let value = |name: &String| (name.clone(), state.lookup(name).unwrap_or_default());
         let outer = Arc::new(inner.outer.iter().map(value).collect());
