@@ -1,14 +1,16 @@
 //! Writing a bundle: many items at once, each compressed as it comes, appended to the file when it is complete.
 //!
-//! Items wait as archives of one entry ([`ItemWriter`]) and are copied in as they are. So every byte of the bundle is
+//! Items wait compressed ([`ItemWriter`]) and are copied in as they are. So every byte of the bundle is
 //! appended, none is gone back to: the SHA-256 of the file is known without reading it again, standard output gets
 //! the same bytes as a file, and an entry that does not fit on the disk is cut off, leaving a valid bundle. The price
 //! is that an item larger than the memory budget is written twice, compressed, once into its spill file.
 
+pub(crate) mod entry;
 mod error;
 mod item;
 mod sink;
 mod spool;
+mod stage;
 mod state;
 mod target;
 
@@ -20,8 +22,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::ZipWriter;
 
 use crate::filter::{FilterFactory, Identity};
 use crate::layout;
@@ -29,11 +30,13 @@ use crate::limits::Limits;
 use crate::manifest::{ItemRecord, ItemStatus, Manifest, Scope, Source};
 use crate::read::name;
 
+use entry::Sizes;
 pub use error::WriteError;
 pub use item::ItemWriter;
 use item::record;
 use sink::{Gauge, Output, Sink};
 use spool::{Budget, Spool, folder_of};
+use stage::Stage;
 use state::State;
 use target::Target;
 
@@ -91,6 +94,10 @@ pub struct Written {
     /// Items by status.
     pub by_status: BTreeMap<ItemStatus, usize>,
 }
+
+/// Bytes of content that an item may have; it is the bound of an entry that is read as a stream
+/// ([`Limits::entry_streamed`]), for what a reader refuses is not worth writing.
+pub const MAX_ITEM: u64 = 4_000_000_000;
 
 /// How a bundle is written.
 pub struct WriteOptions {
@@ -173,15 +180,13 @@ impl BundleWriter {
         let gauge = Arc::new(Gauge::default());
         let (target, folder) = target.unzip();
         let reserve = folder.as_deref().and_then(reserve);
-        let (now, staged_for) =
-            if options.sorted { (Output::File(budget.spill_file()?), Some(output)) } else { (output, None) };
-        let sorted = staged_for.is_some();
-        let mut state = State::new(ZipWriter::new(Sink::new(now, gauge.clone())), staged_for, readme);
+        let mut state = State::new(ZipWriter::new(Sink::new(output, gauge.clone())));
         (state.target, state.reserve) = (target, reserve);
         let shared = Shared { state: Mutex::new(state), filters: options.filters, budget, gauge, folder };
         let writer = BundleWriter { shared: Arc::new(shared) };
-        if !sorted {
-            writer.lock().put_whole(layout::README, readme.as_bytes(), &writer.shared)?;
+        writer.lock().append_whole(layout::README, readme.as_bytes(), &writer.shared)?;
+        if options.sorted {
+            writer.lock().stage = Some(Stage::new(writer.shared.budget.spill_file()?));
         }
         Ok(writer)
     }
@@ -201,7 +206,7 @@ impl BundleWriter {
         let ticket = state.admit(draft.clone(), started);
         drop(state);
         let spool = Spool::new(&self.shared.budget);
-        ItemWriter::new(self.clone(), ticket, draft, path, spool, filter, started)
+        Ok(ItemWriter::new(self.clone(), ticket, draft, path, spool, filter, started))
     }
 
     /// Records an item that gave no content.
@@ -236,7 +241,7 @@ impl BundleWriter {
     pub fn abort(self) {
         let mut state = self.lock();
         self.shared.gauge.given_up.store(true, Ordering::Relaxed);
-        state.zip = None;
+        state.archive = None;
         state.target = None;
     }
 
@@ -246,15 +251,15 @@ impl BundleWriter {
         let mut state = self.lock();
         state.give_up_in_flight();
         manifest.items = std::mem::take(&mut state.items);
-        if state.staged_for.is_some() {
+        if state.stage.is_some() {
             manifest.items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
             state.unstage(&self.shared)?;
         }
         let text = serde_json::to_vec_pretty(&manifest)?;
         state.reserve = None;
-        state.put_whole(layout::MANIFEST, &text, &self.shared)?;
-        let zip = state.zip.take().ok_or(WriteError::Finished)?;
-        let sink = zip.finish().map_err(|error| state.describe(error.into()))?;
+        state.append_whole(layout::MANIFEST, &text, &self.shared)?;
+        let archive = state.archive.take().ok_or(WriteError::Finished)?;
+        let sink = archive.finish().map_err(|error| state.describe(error.into()))?;
         let (output, bytes, sha256) = sink.finish().map_err(|error| state.describe(error.into()))?;
         let path = match (output, state.target.take()) {
             (Output::File(file), Some(target)) => Some(target.place(&file)?),
@@ -271,8 +276,8 @@ impl BundleWriter {
         }
     }
 
-    /// Appends the one entry of an item's archive, and records it.
-    fn append(&self, ticket: u64, archive: &mut ZipArchive<Spool>, mut record: ItemRecord) -> Result<(), WriteError> {
+    /// Appends the entry of an item, and records it.
+    fn append(&self, ticket: u64, sizes: Sizes, spool: Spool, mut record: ItemRecord) -> Result<(), WriteError> {
         if record.status == ItemStatus::Ok && record.bytes == 0 {
             record.status = ItemStatus::Empty;
         }
@@ -280,7 +285,8 @@ impl BundleWriter {
         if state.in_flight.remove(&ticket).is_none() {
             return Err(WriteError::Finished);
         }
-        let result = state.copy_in(archive, &self.shared);
+        let path = record.path.clone().unwrap_or_default();
+        let result = state.append(&path, sizes, spool, &self.shared.gauge);
         if let Err(error) = &result {
             record.status = ItemStatus::Error;
             record.reason = Some(error.to_string());
@@ -328,12 +334,4 @@ fn count(items: &[ItemRecord]) -> BTreeMap<ItemStatus, usize> {
         *by_status.entry(item.status).or_insert(0) += 1;
     }
     by_status
-}
-
-/// Fixed time and mode, so that the same items give the same bytes.
-fn entry_options() -> SimpleFileOptions {
-    SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .last_modified_time(DateTime::DEFAULT)
-        .unix_permissions(0o600)
 }

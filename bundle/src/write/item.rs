@@ -1,22 +1,22 @@
 //! One item that is being written: filtered, hashed and compressed as it comes, by the thread that gathers it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use zip::{ZipArchive, ZipWriter};
 
+use super::entry::{Packer, Sizes};
 use super::spool::Spool;
-use super::{BundleWriter, ItemDraft, ItemEnd, WriteError, entry_options};
+use super::{BundleWriter, ItemDraft, ItemEnd, MAX_ITEM, WriteError};
 use crate::filter::ItemFilter;
 use crate::hash::hex;
 use crate::manifest::{ItemRecord, ItemStatus};
 
 /// One item that is being written. Dropped without [`ItemWriter::end`] it is recorded as `error`.
 ///
-/// It waits as an archive of one entry, whose compressed bytes are copied into the bundle as they are when it ends;
-/// only that copy holds the bundle's lock.
+/// It waits compressed, and is copied into the bundle as it is when it ends; only that copy holds the bundle's lock.
+/// Of an item larger than [`MAX_ITEM`] the beginning is kept, and it is recorded as `truncated`.
 pub struct ItemWriter {
     writer: BundleWriter,
     item: Option<Item>,
@@ -26,11 +26,11 @@ struct Item {
     ticket: u64,
     draft: ItemDraft,
     path: String,
-    zip: ZipWriter<Spool>,
+    packer: Packer<Spool>,
     filter: Box<dyn ItemFilter>,
     filtered: Vec<u8>,
     hash: Sha256,
-    bytes: u64,
+    too_much: u64,
     started: Timestamp,
     trouble: Option<Trouble>,
 }
@@ -52,28 +52,25 @@ impl ItemWriter {
         spool: Spool,
         filter: Box<dyn ItemFilter>,
         started: Timestamp,
-    ) -> Result<ItemWriter, WriteError> {
-        let mut zip = ZipWriter::new(spool);
-        // The size is not known yet; what turns out small is copied without the zip64 field.
-        zip.start_file(&path, entry_options().large_file(true))?;
+    ) -> ItemWriter {
         let item = Item {
             ticket,
             draft,
             path,
-            zip,
+            packer: Packer::new(spool),
             filter,
             filtered: Vec::new(),
             hash: Sha256::new(),
-            bytes: 0,
+            too_much: 0,
             started,
             trouble: None,
         };
-        Ok(ItemWriter { writer, item: Some(item) })
+        ItemWriter { writer, item: Some(item) }
     }
 
     /// Bytes of content so far, after the filter.
     pub fn bytes(&self) -> u64 {
-        self.item.as_ref().map_or(0, |item| item.bytes)
+        self.item.as_ref().map_or(0, |item| item.packer.bytes())
     }
 
     /// Where the item will lie in the bundle.
@@ -132,9 +129,11 @@ impl Item {
     }
 
     fn put_filtered(&mut self) {
-        self.hash.update(&self.filtered);
-        self.bytes += self.filtered.len() as u64;
-        if let Err(error) = self.zip.write_all(&self.filtered) {
+        let room = usize::try_from(MAX_ITEM.saturating_sub(self.packer.bytes())).unwrap_or(usize::MAX);
+        let (kept, dropped) = self.filtered.split_at(room.min(self.filtered.len()));
+        self.too_much += dropped.len() as u64;
+        self.hash.update(kept);
+        if let Err(error) = self.packer.put(kept) {
             self.trouble = Some(Trouble::Spool(error.kind(), error.to_string()));
         }
     }
@@ -165,9 +164,26 @@ impl Item {
         }
     }
 
-    fn append(self, writer: &BundleWriter, end: ItemEnd, redactions: BTreeMap<String, u64>) -> Result<(), WriteError> {
-        let mut archive = match self.zip.finish().and_then(ZipArchive::new) {
-            Ok(archive) => archive,
+    fn append(
+        self,
+        writer: &BundleWriter,
+        mut end: ItemEnd,
+        redactions: BTreeMap<String, u64>,
+    ) -> Result<(), WriteError> {
+        if self.too_much > 0 {
+            end.bytes_dropped += self.too_much;
+            if matches!(end.status, ItemStatus::Ok | ItemStatus::Empty) {
+                end.status = ItemStatus::Truncated;
+            }
+            end.reason.get_or_insert_with(|| format!("it is larger than {MAX_ITEM} bytes; its end was dropped"));
+        }
+        let bytes = self.packer.bytes();
+        let rewound = self.packer.finish().and_then(|(mut spool, sizes)| {
+            spool.rewind()?;
+            Ok((spool, sizes))
+        });
+        let (spool, sizes): (Spool, Sizes) = match rewound {
+            Ok(packed) => packed,
             Err(error) => {
                 let end = ItemEnd::because(ItemStatus::Error, error.to_string());
                 writer.settle(self.ticket, record(self.draft, end, self.started));
@@ -176,12 +192,12 @@ impl Item {
         };
         let record = ItemRecord {
             path: Some(self.path),
-            bytes: self.bytes,
+            bytes,
             sha256: Some(hex(&self.hash.finalize())),
             redactions,
             ..record(self.draft, end, self.started)
         };
-        writer.append(self.ticket, &mut archive, record)
+        writer.append(self.ticket, sizes, spool, record)
     }
 
     fn abandon(self, writer: &BundleWriter, end: ItemEnd) {

@@ -6,26 +6,27 @@ use std::io::{Read, Seek, Write};
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
+use zip::ZipWriter;
 use zip::result::ZipError;
-use zip::{ZipArchive, ZipWriter};
 
+use super::entry::{self, Packer, Sizes};
 use super::item::record;
-use super::sink::{Output, Sink};
+use super::sink::{Gauge, Sink};
 use super::spool::Spool;
+use super::stage::Stage;
 use super::target::Target;
-use super::{ItemDraft, ItemEnd, Shared, WriteError, entry_options};
+use super::{ItemDraft, ItemEnd, Shared, WriteError};
 use crate::layout;
 use crate::manifest::{ItemRecord, ItemStatus};
 use crate::read::name;
 
 /// What threads take turns with.
 pub(super) struct State {
-    /// The archive that items are appended to; none after the end, or after a stream failed.
-    pub(super) zip: Option<ZipWriter<Sink>>,
-    /// Where the finished bundle goes, while items are staged elsewhere to be sorted.
-    pub(super) staged_for: Option<Output>,
+    /// The archive; none after the end, or after a stream failed.
+    pub(super) archive: Option<ZipWriter<Sink>>,
+    /// Where items wait to be sorted, in a sorted bundle.
+    pub(super) stage: Option<Stage>,
     pub(super) target: Option<Target>,
-    pub(super) readme: String,
     /// Room on the disk that is given back for the manifest.
     pub(super) reserve: Option<File>,
     /// Paths that are taken.
@@ -38,13 +39,12 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(zip: ZipWriter<Sink>, staged_for: Option<Output>, readme: &str) -> State {
+    pub(super) fn new(archive: ZipWriter<Sink>) -> State {
         let taken = [layout::README, layout::MANIFEST];
         State {
-            zip: Some(zip),
-            staged_for,
+            archive: Some(archive),
+            stage: None,
             target: None,
-            readme: readme.to_owned(),
             reserve: None,
             paths: taken.map(str::to_owned).into(),
             folded: taken.map(name::folded).into(),
@@ -76,53 +76,42 @@ impl State {
         self.tickets
     }
 
-    /// Copies the first entry of another archive as it is. What does not fit on the disk is cut off again.
-    pub(super) fn copy_in<R: Read + Seek>(
+    /// Appends an entry that is compressed already. What does not fit on the disk is cut off again.
+    pub(super) fn append(
         &mut self,
-        archive: &mut ZipArchive<R>,
-        shared: &Shared,
+        name: &str,
+        sizes: Sizes,
+        compressed: impl Read,
+        gauge: &Gauge,
     ) -> Result<(), WriteError> {
-        self.copy_entry(archive, 0, shared)
-    }
-
-    fn copy_entry<R: Read + Seek>(
-        &mut self,
-        archive: &mut ZipArchive<R>,
-        index: usize,
-        shared: &Shared,
-    ) -> Result<(), WriteError> {
-        let zip = self.zip.as_mut().ok_or(WriteError::Finished)?;
-        let entry = archive.by_index_raw(index)?;
-        let copied = zip.raw_copy_file(entry).map_err(WriteError::from).and_then(|()| Ok(zip.flush()?));
-        let Err(error) = copied else { return Ok(()) };
-        if zip.abort_file().is_err() {
-            shared.gauge.given_up.store(true, Ordering::Relaxed);
-            self.zip = None;
+        if let Some(stage) = &mut self.stage {
+            return stage.put(name, sizes, compressed);
+        }
+        let archive = self.archive.as_mut().ok_or(WriteError::Finished)?;
+        let appended = entry::append(archive, name, sizes, compressed);
+        let Err(error) = appended.map_err(WriteError::from).and_then(|()| Ok(archive.flush()?)) else {
+            return Ok(());
+        };
+        if archive.abort_file().is_err() {
+            gauge.given_up.store(true, Ordering::Relaxed);
+            self.archive = None;
         }
         Err(self.describe(error))
     }
 
-    /// Writes an entry that is no item.
-    pub(super) fn put_whole(&mut self, path: &str, content: &[u8], shared: &Shared) -> Result<(), WriteError> {
-        let mut one = ZipWriter::new(Spool::new(&shared.budget));
-        one.start_file(path, entry_options())?;
-        one.write_all(content)?;
-        self.copy_in(&mut one.finish_into_readable()?, shared)
+    /// Appends an entry that is no item.
+    pub(super) fn append_whole(&mut self, name: &str, content: &[u8], shared: &Shared) -> Result<(), WriteError> {
+        let mut packer = Packer::new(Spool::new(&shared.budget));
+        packer.put(content)?;
+        let (mut spool, sizes) = packer.finish()?;
+        spool.rewind()?;
+        self.append(name, sizes, spool, &shared.gauge)
     }
 
-    /// Copies what was staged into the bundle itself, sorted by path.
+    /// Moves what was staged into the archive, sorted by path.
     pub(super) fn unstage(&mut self, shared: &Shared) -> Result<(), WriteError> {
-        let stage = self.zip.take().ok_or(WriteError::Finished)?;
-        let (Output::File(file), ..) = stage.finish()?.finish()? else { return Err(WriteError::Finished) };
-        let mut archive = ZipArchive::new(file)?;
-        let mut order: Vec<usize> = (0..archive.len()).collect();
-        let names: Vec<&[u8]> = archive.file_names_raw().collect();
-        order.sort_by_key(|index| names.get(*index));
-        let output = self.staged_for.take().ok_or(WriteError::Finished)?;
-        self.zip = Some(ZipWriter::new(Sink::new(output, shared.gauge.clone())));
-        let readme = std::mem::take(&mut self.readme);
-        self.put_whole(layout::README, readme.as_bytes(), shared)?;
-        order.into_iter().try_for_each(|index| self.copy_entry(&mut archive, index, shared))
+        let Some(stage) = self.stage.take() else { return Ok(()) };
+        stage.into_sorted(|name, sizes, compressed| self.append(name, sizes, compressed, &shared.gauge))
     }
 
     pub(super) fn give_up_in_flight(&mut self) {
