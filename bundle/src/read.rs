@@ -9,6 +9,7 @@ mod local_header;
 pub(crate) mod name;
 mod stream;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -42,9 +43,12 @@ impl Bundle {
     /// A bundle that a person packed again is taken too: one folder around everything is stripped, what desktop
     /// systems add (`__MACOSX/`, `.DS_Store`, `Thumbs.db`) is left out.
     pub fn open(path: &Path, limits: Limits) -> Result<Bundle, OpenError> {
-        let container = Container::open(path, limits)?;
+        let mut container = Container::open(path, limits)?;
         let text = container.read(layout::MANIFEST).map_err(|e| OpenError::BadManifest { reason: e.to_string() })?;
-        Ok(Bundle { manifest: parse_manifest(&text)?, container })
+        let manifest = parse_manifest(&text)?;
+        let named: HashSet<&str> = manifest.items.iter().filter_map(|item| item.path.as_deref()).collect();
+        container.drop_litter(|name| named.contains(name));
+        Ok(Bundle { manifest, container })
     }
 
     /// The manifest.

@@ -113,6 +113,11 @@ impl Container {
         }
     }
 
+    /// Leaves out what desktop systems added, unless the bundle itself holds a file of that name.
+    pub(super) fn drop_litter(&mut self, belongs: impl Fn(&str) -> bool) {
+        self.entries.retain(|name, _| belongs(name) || !name::is_desktop_litter(name));
+    }
+
     fn check_bounds(&self, path: &str, place: &Place) -> Result<(), ReadError> {
         let limits = &self.limits;
         let meets = |bound: String| Err(ReadError::Bound { entry: path.to_owned(), bound });
@@ -140,13 +145,11 @@ fn packed_body<'a>(contents: &'a [u8], packed: &Packed) -> Option<Body<'a>> {
     Some(if packed.deflated { Body::Deflated(Box::new(DeflateDecoder::new(bytes))) } else { Body::Stored(bytes) })
 }
 
-/// Leaves out what desktop systems add, strips one folder around everything, and refuses names that differ in case
-/// alone.
-fn tidy(entries: BTreeMap<String, Place>) -> Result<BTreeMap<String, Place>, OpenError> {
-    let mut entries: BTreeMap<String, Place> =
-        entries.into_iter().filter(|(name, _)| !name::is_desktop_litter(name)).collect();
+/// Strips one folder around everything, and refuses names that differ in case alone.
+fn tidy(mut entries: BTreeMap<String, Place>) -> Result<BTreeMap<String, Place>, OpenError> {
     if let Some(folder) = folder_around(&entries) {
-        entries = entries.into_iter().map(|(name, place)| (name[folder.len()..].to_owned(), place)).collect();
+        let inside = |(name, place): (String, Place)| Some((name.strip_prefix(&folder)?.to_owned(), place));
+        entries = entries.into_iter().filter_map(inside).collect();
     }
     let mut folded: BTreeMap<String, &str> = BTreeMap::new();
     for name in entries.keys() {
@@ -157,13 +160,13 @@ fn tidy(entries: BTreeMap<String, Place>) -> Result<BTreeMap<String, Place>, Ope
     Ok(entries)
 }
 
-/// The folder, with its `/`, that everything lies in, where the manifest is not at the top.
+/// The folder, with its `/`, that everything but litter lies in, where the manifest is not at the top.
 fn folder_around(entries: &BTreeMap<String, Place>) -> Option<String> {
-    let (first, _) = entries.first_key_value()?;
+    let mut names = entries.keys().filter(|name| !name::is_desktop_litter(name));
+    let first = names.next()?;
     let folder = &first[..=first.find('/')?];
     let manifest = format!("{folder}{}", layout::MANIFEST);
-    let all_inside = entries.keys().all(|name| name.starts_with(folder));
-    (all_inside && entries.contains_key(&manifest)).then(|| folder.to_owned())
+    (entries.contains_key(&manifest) && names.all(|name| name.starts_with(folder))).then(|| folder.to_owned())
 }
 
 /// A word on what a file that is no zip seems to be.
