@@ -3,6 +3,7 @@
 use bundle::Scope;
 use minijinja::Value;
 
+use super::node::certificate::Certificate;
 use super::{Facts, cluster, log, node, node_root};
 use crate::finding::{Subject, SubjectKind};
 use crate::shape::RecordShape;
@@ -72,7 +73,7 @@ impl Subjects {
             SubjectKind::Node => self.facts.node_names().get(index).map(|name| name.to_string()),
             SubjectKind::Log => self.facts.logs().get(index).map(|log| log.path().to_string()),
             SubjectKind::Certificate => {
-                certificates(&self.facts).nth(index).map(|(node, name, _)| format!("{node}/{name}"))
+                certificates(&self.facts).nth(index).map(|(node, certificate)| format!("{node}/{}", certificate.name()))
             }
             _ => None,
         };
@@ -85,7 +86,9 @@ impl Subjects {
             SubjectKind::Cluster => Some(cluster::value(&self.facts)),
             SubjectKind::Node => self.facts.node_names().get(index).map(|name| node_root::value(&self.facts, name)),
             SubjectKind::Log => self.facts.logs().get(index).map(log::LogFile::value),
-            SubjectKind::Certificate => certificates(&self.facts).nth(index).map(|(_, _, value)| value),
+            SubjectKind::Certificate => certificates(&self.facts)
+                .nth(index)
+                .map(|(node, certificate)| certificate.value(node, self.facts.collected())),
             _ => None,
         };
         value.unwrap_or_default()
@@ -98,7 +101,7 @@ impl Subjects {
             SubjectKind::Node => self.facts.node_names().get(index).map(|name| Scope::Node(name.to_string())),
             SubjectKind::Log => self.facts.logs().get(index).map(|log| log.scope().clone()),
             SubjectKind::Certificate => {
-                certificates(&self.facts).nth(index).map(|(node, _, _)| Scope::Node(node.to_owned()))
+                certificates(&self.facts).nth(index).map(|(node, _)| Scope::Node(node.to_owned()))
             }
             _ => None,
         };
@@ -106,11 +109,8 @@ impl Subjects {
     }
 }
 
-/// All certificates with the node they lie on and the name that tells them apart there.
-fn certificates(facts: &Facts) -> impl Iterator<Item = (&str, String, Value)> {
-    facts
-        .node_names()
-        .iter()
-        .filter_map(|node| facts.node_files(node))
-        .flat_map(|files| files.certificates().into_iter().map(|(name, value)| (files.node(), name, value)))
+/// All certificates, each with the node that it lies on.
+fn certificates(facts: &Facts) -> impl Iterator<Item = (&str, &Certificate)> {
+    let files = facts.node_names().iter().filter_map(|node| facts.node_files(node));
+    files.flat_map(|files| files.certificates().iter().map(|certificate| (files.node(), certificate)))
 }

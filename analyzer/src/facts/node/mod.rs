@@ -1,70 +1,63 @@
 //! What a node's folder in the bundle says: `nodes/<node>/{net,firewall,dns,ipam,cni,kubelet,system,logs}/…`.
+//!
+//! Each file here reads one kind of evidence and knows nothing of the bundle; [`NodeFacts`] finds the entries
+//! (bundle/EVIDENCE.md says what they are called), has each parsed once, and joins them where a rule needs several.
+//! An optional field is `undefined` where the evidence is missing, so an expression must ask before it compares.
 
-use std::fmt;
-use std::sync::Arc;
+pub mod address_range;
+pub mod addresses;
+pub mod azure_ipam;
+#[cfg(test)]
+mod bundle_tests;
+pub mod certificate;
+pub mod cni;
+pub mod conntrack;
+pub mod fields;
+pub mod firewall;
+pub mod folder;
+pub mod host_local;
+pub mod json;
+pub mod kubelet;
+pub mod lines;
+pub mod link;
+pub mod parts;
+pub mod resolv;
+pub mod resolver;
+pub mod sandbox;
+#[cfg(test)]
+mod shape_test;
+pub mod store;
+pub mod sysctl;
+pub mod sysctl_chain;
+pub mod sysctl_files;
+pub mod system;
 
-use bundle::Scope;
 use minijinja::Value;
 
-use super::Facts;
-use crate::evidence::Evidence;
-use crate::finding::Unreadable;
+pub use certificate::CERTIFICATE;
+pub use fields::FIELDS;
+pub use parts::NodeFacts;
+
+use crate::citation::Citation;
+use crate::fact::Record;
 use crate::shape::{Field, RecordShape, Shape};
 
-/// The fields of `node` that come from its folder.
-pub const FIELDS: &[Field] = &[Field {
-    name: "collected",
-    shape: Shape::Scalar,
-    doc: "Whether the bundle has any item that was gathered on the node itself.",
-}];
-
-/// The shape of `certificate`.
-pub static CERTIFICATE: RecordShape =
-    RecordShape { name: "certificate", doc: "A certificate on a node: names and dates, never keys.", fields: &[] };
-
-/// The facts of one node's folder. Each part is parsed once, when it is first asked for.
-pub struct NodeFacts {
-    evidence: Arc<Evidence>,
-    node: Arc<str>,
+/// A value that is there, or the undefined value.
+fn opt<T: Into<Value>>(value: Option<T>) -> Value {
+    value.map_or(Value::UNDEFINED, Into::into)
 }
 
-impl fmt::Debug for NodeFacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NodeFacts({})", self.node)
-    }
+/// A line of evidence as a fact of its own.
+fn cited_line(citation: &Citation) -> Value {
+    Record::cited(citation.clone()).with("text", citation.text.as_str()).with("number", opt(citation.line)).into_value()
 }
 
-impl NodeFacts {
-    /// The facts of a node. Nothing is parsed yet.
-    pub fn new(evidence: Arc<Evidence>, node: Arc<str>) -> NodeFacts {
-        NodeFacts { evidence, node }
-    }
-
-    /// The node's name.
-    pub fn node(&self) -> &str {
-        &self.node
-    }
-
-    /// A field of `node` that comes from the folder, one of [`FIELDS`]. Joins with the cluster's facts go through
-    /// `facts`.
-    pub fn field(&self, _facts: &Facts, name: &str) -> Option<Value> {
-        match name {
-            "collected" => {
-                let scope = Scope::Node(self.node.to_string());
-                let items = &self.evidence.bundle().manifest().items;
-                Some(Value::from(items.iter().any(|item| item.scope == scope && item.path.is_some())))
-            }
-            _ => None,
-        }
-    }
-
-    /// The node's certificates, each with a name that tells it apart on this node.
-    pub fn certificates(&self) -> Vec<(String, Value)> {
-        Vec::new()
-    }
-
-    /// What in the folder could not be read. Asking parses all of it.
-    pub fn unreadable(&self) -> Vec<Unreadable> {
-        Vec::new()
-    }
-}
+/// The fields of a line.
+pub static CITED_LINE: RecordShape = RecordShape {
+    name: "line",
+    doc: "A line of a file, or a value of a JSON entry, for citing.",
+    fields: &[
+        Field { name: "text", shape: Shape::Scalar, doc: "Its text." },
+        Field { name: "number", shape: Shape::Scalar, doc: "The line's number, from 1; undefined for JSON." },
+    ],
+};

@@ -1,0 +1,128 @@
+//! The fields of `node` that come from its folder, and the joins with the cluster's facts.
+
+use std::collections::BTreeMap;
+
+use minijinja::Value;
+
+use super::addresses::ApiAddresses;
+use super::parts::NodeFacts;
+use super::resolver::{self, Majority, RESOLVER};
+use super::store::STORE;
+use super::sysctl::{SYSCTL, SysctlMap};
+use super::sysctl_chain::SYSCTL_FILES;
+use super::{CITED_LINE, cni, conntrack, firewall, kubelet, link, sandbox, sysctl_chain, system};
+use crate::facts::{Facts, log};
+use crate::shape::{Field, Shape};
+
+/// The fields of `node` that come from its folder. Each is undefined where its evidence is missing.
+pub const FIELDS: &[Field] = &[
+    Field {
+        name: "collected",
+        shape: Shape::Scalar,
+        doc: "Whether the bundle has any item that was gathered on the node itself.",
+    },
+    Field {
+        name: "sysctls",
+        shape: Shape::Map(&Shape::Record(&SYSCTL)),
+        doc: "Live values below /proc/sys, by name: sysctls[\"net.ipv4.ip_forward\"].",
+    },
+    Field {
+        name: "forwarding",
+        shape: Shape::Map(&Shape::Record(&SYSCTL)),
+        doc: "net.ipv4.conf.<interface>.forwarding by interface, without all and default.",
+    },
+    Field {
+        name: "sysctl_files",
+        shape: Shape::Record(&SYSCTL_FILES),
+        doc: "The sysctl.d chain, as it is applied at boot.",
+    },
+    Field { name: "conntrack", shape: Shape::Record(&conntrack::CONNTRACK), doc: "The connection tracking table." },
+    Field { name: "kubelet", shape: Shape::Record(&kubelet::KUBELET), doc: "What the kubelet was told." },
+    Field { name: "resolver", shape: Shape::Record(&RESOLVER), doc: "Whom the node asks for names." },
+    Field { name: "cni", shape: Shape::Record(&cni::CNI), doc: "The CNI configuration." },
+    Field {
+        name: "stores",
+        shape: Shape::List(&Shape::Record(&STORE)),
+        doc: "The address managers' stores on the node; undefined where none was looked for.",
+    },
+    Field {
+        name: "sandboxes",
+        shape: Shape::List(&Shape::Record(&sandbox::SANDBOX)),
+        doc: "The container runtime's pod sandboxes, in any state.",
+    },
+    Field {
+        name: "links",
+        shape: Shape::List(&Shape::Record(&link::LINK)),
+        doc: "Network interfaces with their addresses.",
+    },
+    Field {
+        name: "routes",
+        shape: Shape::List(&Shape::Record(&link::ROUTE)),
+        doc: "Routes of both families and all tables.",
+    },
+    Field { name: "os", shape: Shape::Record(&system::OS), doc: "The distribution." },
+    Field { name: "modules", shape: Shape::Map(&Shape::Record(&CITED_LINE)), doc: "Loaded kernel modules, by name." },
+    Field {
+        name: "units",
+        shape: Shape::Map(&Shape::Record(&system::UNIT)),
+        doc: "Services of systemd, by name without .service.",
+    },
+    Field { name: "firewall", shape: Shape::Record(&firewall::FIREWALL), doc: "Which firewalls the node has." },
+    Field {
+        name: "logs",
+        shape: Shape::List(&Shape::Record(&log::SHAPE)),
+        doc: "Logs that were read on the node: of its kernel, units and components.",
+    },
+];
+
+impl NodeFacts {
+    /// A field of `node` that comes from the folder, one of [`FIELDS`]. Joins with the cluster's facts go through
+    /// `facts`.
+    pub fn field(&self, facts: &Facts, name: &str) -> Option<Value> {
+        match name {
+            "collected" => Some(Value::from(self.folder.is_collected())),
+            "sysctls" => self.sysctls().map(|sysctls| Value::from_object(SysctlMap(sysctls.clone()))),
+            "forwarding" => {
+                let interfaces = self.sysctls()?.interfaces("ipv4", "forwarding");
+                Some(interfaces.into_iter().collect::<BTreeMap<String, Value>>().into())
+            }
+            "sysctl_files" => self
+                .sysctl_files()
+                .map(|chain| sysctl_chain::value(&chain.files, chain.citation.clone(), chain.complete)),
+            "conntrack" => conntrack::value(self.conntrack_limits(), self.conntrack_counters()),
+            "kubelet" => self.kubelet().value(),
+            "resolver" => Some(self.resolver().value(resolvers(facts).as_ref())),
+            "cni" => self.cni().map(cni::CniConfig::value),
+            "stores" => self.store_values(&api_addresses(facts, self.node())),
+            "sandboxes" => self.sandboxes().map(|all| Value::from(all.values())),
+            "links" => self.links().map(|all| all.iter().map(link::Link::value).collect()),
+            "routes" => self.routes().map(|all| all.iter().map(link::Route::value).collect()),
+            "os" => {
+                let entry = self.folder.entry("node.system.os-release")?;
+                Some(system::parse_os_release(&entry.path, &entry.bytes))
+            }
+            "modules" => self.modules().map(system::modules_value),
+            "units" => self.units().map(system::units_value),
+            "firewall" => Some(firewall::value(&self.folder)),
+            "logs" => Some(logs(facts, self.node())),
+            _ => None,
+        }
+    }
+}
+
+/// The logs that were read on a node.
+fn logs(facts: &Facts, node: &str) -> Value {
+    let own = |log: &&log::LogFile| matches!(log.scope(), bundle::Scope::Node(name) if name == node);
+    facts.logs().iter().filter(own).map(log::LogFile::value).collect()
+}
+
+/// What most nodes of the bundle ask for names.
+fn resolvers(facts: &Facts) -> Option<Majority> {
+    let files = facts.node_names().iter().filter_map(|name| facts.node_files(name));
+    resolver::majority(files.filter_map(|files| files.resolver().uplinks_sorted()))
+}
+
+/// What the API says of a node's addresses.
+pub fn api_addresses(_facts: &Facts, _node: &str) -> ApiAddresses {
+    ApiAddresses::default()
+}
