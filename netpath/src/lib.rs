@@ -1,1 +1,30 @@
-//! Would this packet pass, and if not, which line stops it? Knows nothing of bundles.
+//! Would this packet pass, and if not, which line stops it?
+//!
+//! A [`node::Node`] holds what was collected of a host: interfaces, routes, settings, rule sets. Every parser takes
+//! the file's name and its bytes, so that each parsed thing can be cited with its file and line. The crate knows
+//! nothing of bundles or clusters.
+
+#![allow(dead_code, reason = "the tests of rules are used by the walk, which follows")]
+
+pub mod address;
+pub mod conntrack;
+pub mod interface;
+pub mod ipset;
+pub mod iptables;
+mod json;
+pub mod link;
+pub mod matches;
+pub mod neighbour;
+pub mod node;
+pub mod packet;
+pub mod port;
+pub mod protocol;
+mod reverse_path;
+pub mod route;
+pub mod source;
+pub mod sysctl;
+pub mod targets;
+pub mod unknown;
+pub mod walk;
+
+pub use json::JsonError;

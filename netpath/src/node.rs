@@ -1,0 +1,162 @@
+//! A node, as far as a packet's way through it depends on it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::address::Family;
+use crate::ipset::{Direction, Sets};
+use crate::iptables::Ruleset;
+use crate::link::Link;
+use crate::neighbour::Neighbour;
+use crate::route::{Fib, Flow, Lookup, PolicyRule, RouteType};
+use crate::sysctl::{Sysctls, interface_setting};
+use crate::unknown::{Truth, Unknown};
+use crate::walk::Skb;
+
+/// Everything that a walk needs of a node. What is left empty is not known, and the walk says so where it matters.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// Interfaces with their addresses.
+    pub links: Vec<Link>,
+    /// The routes of all tables and both families.
+    pub routes: Fib,
+    /// The routing rules; a family without any is taken to have the kernel's three.
+    pub rules: Vec<PolicyRule>,
+    /// The neighbour table.
+    pub neighbours: Vec<Neighbour>,
+    /// Kernel settings.
+    pub sysctls: Sysctls,
+    /// iptables rule sets, of each family and backend at most one.
+    pub rulesets: Vec<Arc<Ruleset>>,
+    /// ipsets, when they were collected.
+    pub ipsets: Option<Sets>,
+}
+
+impl Node {
+    /// The interface of that name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| &*link.name == name)
+    }
+
+    /// Whether a packet's routing-table type is among `types`, as xt_addrtype decides it.
+    ///
+    /// For IPv4 only the table `local` is asked (net/ipv4/fib_frontend.c, `__inet_dev_addr_type`).
+    pub(crate) fn address_type_is(&self, addr: IpAddr, device: Option<&str>, types: &[RouteType]) -> Truth {
+        match addr {
+            IpAddr::V4(v4) => {
+                let kind = if v4.octets()[0] == 0 || v4.is_broadcast() {
+                    RouteType::Broadcast
+                } else if v4.is_multicast() {
+                    RouteType::Multicast
+                } else {
+                    match self.local_type(addr, device) {
+                        Some(kind) => kind,
+                        None => return self.type_without_table(addr, types),
+                    }
+                };
+                types.contains(&kind).into()
+            }
+            IpAddr::V6(v6) => self.address_type_is_v6(v6, device, types),
+        }
+    }
+
+    /// The type that the table `local` gives; `None` when that table was not collected.
+    fn local_type(&self, addr: IpAddr, device: Option<&str>) -> Option<RouteType> {
+        if !self.routes.has_table("local", Family::of(addr)) {
+            return None;
+        }
+        let route = self.routes.covering("local", addr).next();
+        let on_device = |route: &crate::route::Route| {
+            device.is_none_or(|device| route.hops.iter().any(|hop| hop.interface.as_deref() == Some(device)))
+        };
+        Some(route.filter(|route| on_device(route)).map_or(RouteType::Unicast, |route| route.kind))
+    }
+
+    /// Without the table `local`, an address of an interface is surely local; any other may be (AnyIP).
+    fn type_without_table(&self, addr: IpAddr, types: &[RouteType]) -> Truth {
+        let own = self.links.iter().flat_map(|link| &link.addresses).any(|address| address.local == addr);
+        if own || addr.is_loopback() {
+            return types.contains(&RouteType::Local).into();
+        }
+        let what = format!("whether {addr} is an address of the node (its routing table `local` is missing)");
+        let truth = Truth::Unknown(Unknown::deterministic(format!("local {addr}"), what));
+        truth.negated_if(!types.contains(&RouteType::Local))
+    }
+
+    fn address_type_is_v6(&self, addr: std::net::Ipv6Addr, device: Option<&str>, types: &[RouteType]) -> Truth {
+        let has = |kind: RouteType| types.contains(&kind);
+        let multicast = addr.is_multicast();
+        let unspecified = addr.is_unspecified();
+        if (has(RouteType::Multicast) && !multicast)
+            || (has(RouteType::Unicast) && (multicast || unspecified))
+            || (has(RouteType::Unspec) && !unspecified)
+        {
+            return Truth::No;
+        }
+        let asked = [RouteType::Local, RouteType::Anycast, RouteType::Prohibit, RouteType::Unreachable];
+        if !asked.iter().any(|kind| has(*kind)) {
+            return Truth::Yes;
+        }
+        match self.local_type(addr.into(), device) {
+            Some(RouteType::Local) => has(RouteType::Local).into(),
+            Some(RouteType::Anycast) => has(RouteType::Anycast).into(),
+            Some(_) => match self.lookup(&self.plain_flow(addr.into()), &|_| None) {
+                Lookup::Found(found) => {
+                    let refused =
+                        matches!(found.kind, RouteType::Unreachable | RouteType::Prohibit | RouteType::Blackhole);
+                    (refused && has(RouteType::Unreachable)).into()
+                }
+                Lookup::NoRoute => has(RouteType::Unreachable).into(),
+                Lookup::Unknown(unknown) => Truth::Unknown(unknown),
+            },
+            None => self.type_without_table(addr.into(), types),
+        }
+    }
+
+    fn plain_flow(&self, destination: IpAddr) -> Flow {
+        Flow {
+            destination,
+            source: None,
+            in_interface: Arc::from("lo"),
+            out_interface: None,
+            mark: 0,
+            tos: Some(0),
+            transport: None,
+            user: None,
+        }
+    }
+
+    /// Looks up a route by this node's rules, or by the kernel's three when it has none of the family.
+    pub(crate) fn lookup(&self, flow: &Flow, assumed: &dyn Fn(&Unknown) -> Option<bool>) -> Lookup<'_> {
+        let family = Family::of(flow.destination);
+        let rules =
+            if self.rules.iter().any(|rule| rule.family == family) { &self.rules } else { default_rules(family) };
+        crate::route::lookup(rules, &self.routes, flow, assumed)
+    }
+
+    /// Whether an address is in an ipset.
+    pub(crate) fn in_ipset(&self, set: &str, directions: &[Direction], skb: &Skb, reverse: bool) -> Truth {
+        match &self.ipsets {
+            Some(sets) => sets.test(set, directions, skb, reverse),
+            None => Sets::default().test(set, directions, skb, reverse),
+        }
+    }
+
+    /// The number of an IPv4 setting of an interface, and the name by which to cite it.
+    pub(crate) fn ipv4_setting(&self, interface: &str, setting: &str) -> (String, Option<i64>) {
+        let name = interface_setting("ipv4", interface, setting);
+        let value = self.sysctls.number(&name);
+        (name, value)
+    }
+}
+
+/// The kernel's own three rules, made once.
+fn default_rules(family: Family) -> &'static [PolicyRule] {
+    use std::sync::LazyLock;
+    static V4: LazyLock<Vec<PolicyRule>> = LazyLock::new(|| PolicyRule::defaults(Family::V4));
+    static V6: LazyLock<Vec<PolicyRule>> = LazyLock::new(|| PolicyRule::defaults(Family::V6));
+    match family {
+        Family::V4 => &V4,
+        Family::V6 => &V6,
+    }
+}
