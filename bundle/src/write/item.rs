@@ -68,6 +68,13 @@ impl ItemWriter {
         ItemWriter { writer, item: Some(item) }
     }
 
+    /// Says that the item was asked for at this moment, where its path was claimed only when its first byte came.
+    pub fn asked_at(&mut self, started: Timestamp) {
+        if let Some(item) = &mut self.item {
+            item.started = started;
+        }
+    }
+
     /// Bytes of content so far, after the filter.
     pub fn bytes(&self) -> u64 {
         self.item.as_ref().map_or(0, |item| item.packer.bytes())
