@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use bundle::BundleWriter;
-use bundle::manifest::RunKind;
+use bundle::manifest::{Ended, RunKind};
+use bundle::write::WriteOptions;
+use bundle::{BundleWriter, WriteError};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::Timestamp;
 
@@ -200,10 +201,14 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         None => Ok(()),
     };
     let read = match node {
-        Some(node) => node.await.context("the host's half ended early").and_then(|read| read),
+        Some(node) => wait_for(&run, node).await.context("while reading the host"),
         None => Ok(()),
     };
     for error in [asked.err(), read.err()].into_iter().flatten() {
+        if is_out_of_space(&error) {
+            run.note_limit("disk", "full", "what was not gathered before is missing");
+            run.tell_to_stop(Ended::Space);
+        }
         run.progress().say(&format!("error: {error:#}"));
     }
 
@@ -218,8 +223,36 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// Waits for the host's half. A thread that hangs in the kernel cannot be ended; past the deadline it is left behind,
+/// and the item in its hands is recorded as not reached.
+async fn wait_for(run: &Run, node: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    /// What a command needs to be ended and its output to be written after the run was told to stop.
+    const AFTER_STOP: Duration = Duration::from_secs(15);
+    let late = async {
+        run.stop().await;
+        tokio::time::sleep(AFTER_STOP).await;
+    };
+    tokio::select! {
+        done = node => done.context("the thread that reads the host ended early")?,
+        () = late => anyhow::bail!("a file or command did not return and was left behind"),
+    }
+}
+
+/// Whether the disk was full, however deep in the error that is said.
+fn is_out_of_space(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let as_write = cause.downcast_ref::<WriteError>().is_some_and(WriteError::is_out_of_space);
+        let as_io = cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        as_write || as_io
+    })
+}
+
 fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
     let path = match &job.out {
+        Some(path) if path == Path::new("-") => {
+            return BundleWriter::create_stream(Box::new(io::stdout()), README, WriteOptions::default())
+                .context("cannot write to standard output");
+        }
         Some(path) => path.clone(),
         None => {
             let utc = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
@@ -227,7 +260,7 @@ fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
         }
     };
     BundleWriter::create(&path, README)
-        .with_context(|| "choose another place with --out, or write to standard output with --out -".to_owned())
+        .context("the bundle cannot be written there; choose another place with --out, or standard output with --out -")
 }
 
 const README: &str = include_str!("README.bundle.txt");

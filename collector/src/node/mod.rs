@@ -1,9 +1,47 @@
 //! Reads the host that the collector runs on: links, routes, firewalls, resolvers, IPAM stores, settings and logs.
+//!
+//! What is read is a table of [`item::NodeItem`]s, made by one file per folder of the bundle ([`net`], [`firewall`],
+//! [`dns`], [`ipam`], [`cni`], [`kubelet`], [`system`], [`logs`]); [`gather`] does it. Ids, paths and formats are a
+//! contract with the analyzer, written down in `bundle/EVIDENCE.md`.
+//!
+//! Nothing is changed: no module is loaded, no service started, no lock held but iptables' own for one dump at a time.
 
-use std::path::PathBuf;
+mod certificates;
+mod cni;
+mod dns;
+mod firewall;
+mod gather;
+mod host;
+mod host_local;
+mod ipam;
+mod iptables_counts;
+mod item;
+mod kubeconfigs;
+mod kubelet;
+mod logs;
+mod loopback;
+mod modules;
+mod net;
+mod netns;
+mod pods;
+mod root;
+mod secrets;
+mod sockets;
+mod sys_class_net;
+mod sysctl;
+mod system;
+mod units;
 
-use bundle::manifest::Scope;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bundle::ItemEnd;
+use bundle::manifest::{ItemStatus, Scope};
+use serde::Serialize;
+
+use self::host::Host;
+use self::item::{Document, NodeItem};
 use crate::plan::PlanLine;
 use crate::run::Run;
 
@@ -30,18 +68,91 @@ impl Options {
         self.node_name.clone().unwrap_or_else(hostname)
     }
 
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn scope(&self) -> Scope {
         Scope::Node(self.node_name())
     }
 }
 
-/// Everything that will be read and run; touches nothing but the host's name.
-pub fn plan(_options: &Options) -> Vec<PlanLine> {
-    Vec::new()
+/// What gathering an item needs.
+pub struct Context<'a> {
+    run: &'a Run,
+    host: &'a Host,
+    scope: Scope,
+    counts: Mutex<BTreeMap<&'static str, iptables_counts::Counts>>,
 }
 
-/// Reads everything that was planned.
-pub fn collect(_run: &Run, options: &Options) -> anyhow::Result<()> {
-    let _ = (options.scope(), &options.root);
+impl Context<'_> {
+    /// Where something lies in the bundle, from where it lies below the node's folder.
+    fn path(&self, below: &str) -> String {
+        bundle::layout::node_file(&self.host.name, below)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<&'static str, iptables_counts::Counts>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that will be read and run; touches nothing but the host's name.
+pub fn plan(options: &Options) -> Vec<PlanLine> {
+    let scope = options.scope();
+    lanes().iter().flatten().map(|item| item.line(&scope)).collect()
+}
+
+/// The items, in two lanes that are worked through side by side: what takes locks and reads disks, one after the
+/// other, and the rest. The busiest hosts are those that are looked at, so there are no more.
+fn lanes() -> [Vec<NodeItem>; 2] {
+    let quick = [net::items(), dns::items(), ipam::items(), cni::items(), kubelet::items(), system::items()];
+    let slow = [firewall::items(), logs::items()];
+    [quick.into_iter().flatten().collect(), slow.into_iter().flatten().collect()]
+}
+
+/// Reads everything that was planned. An error means that the bundle could not be written; whatever else goes wrong
+/// is said in the records.
+pub fn collect(run: &Run, options: &Options) -> anyhow::Result<()> {
+    let host = Host::new(options);
+    let context = Context { run, host: &host, scope: options.scope(), counts: Mutex::default() };
+    system::note(&context);
+    std::thread::scope(|threads| {
+        let workers = lanes().map(|items| threads.spawn(|| work(&context, items)));
+        let mut outcome = Ok(());
+        for worker in workers {
+            let worked =
+                worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread that read the host ended early")));
+            outcome = outcome.and(worked);
+        }
+        outcome
+    })
+}
+
+fn work(context: &Context<'_>, items: Vec<NodeItem>) -> anyhow::Result<()> {
+    for item in items {
+        // What is left over is recorded as not reached when the run is finished.
+        if context.run.stopped().is_some() {
+            break;
+        }
+        gather::gather(context, &item)?;
+    }
     Ok(())
+}
+
+/// A computed document, with what is missing from it, where something is.
+fn json(value: &impl Serialize, reason: Option<String>) -> Document {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            Document { bytes, end: ItemEnd { reason, ..ItemEnd::new(ItemStatus::Ok) } }
+        }
+        Err(error) => Document {
+            bytes: Vec::new(),
+            end: ItemEnd::because(ItemStatus::Error, format!("it could not be written as JSON: {error}")),
+        },
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

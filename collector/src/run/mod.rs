@@ -4,8 +4,11 @@
 //! either writes content ([`Run::begin`], [`Item::end`]) or records that there is none ([`Run::record`]). Whatever
 //! takes long looks at [`Run::stopped`] (threads) or waits for [`Run::stop`] (tasks) and ends what it has in hand.
 
+pub mod capped;
+pub mod command;
 pub mod enter_root;
 pub mod finish;
+pub mod lazy;
 pub mod progress;
 pub mod signals;
 
@@ -176,6 +179,11 @@ pub struct Item {
 }
 
 impl Item {
+    /// Says that the item was asked for at this moment, where that was before its first byte came.
+    pub fn asked_at(&mut self, started: Timestamp) {
+        self.writer.asked_at(started);
+    }
+
     /// Bytes of content so far.
     pub fn bytes(&self) -> u64 {
         self.writer.bytes()
