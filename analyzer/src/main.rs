@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use analyzer::command::{could_not, inspect::Inspect, rules::Rules, verify::Verify};
+use analyzer::command::{analyze::Analyze, could_not, inspect::Inspect, rules::Rules, verify::Verify};
 use clap::{Parser, Subcommand};
 
 /// Tells what is broken in a cluster from its support bundle alone: no network, no cluster, no clock.
@@ -15,6 +15,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Analyze(Analyze),
     Inspect(Inspect),
     Rules(Rules),
     Verify(Verify),
@@ -22,6 +23,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Analyze(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::Verify(command) => command.run(),

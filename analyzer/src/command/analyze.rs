@@ -19,7 +19,9 @@ use crate::rule::{Options, RuleSet, analyze};
 /// Needs no network, no cluster and no clock: ages count back from the end of collection, and the same bundle gives
 /// the same bytes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 nothing at or above --fail-on, 1 something, 2 could not analyze, or nothing could be decided.")]
+#[command(
+    after_help = "Exit codes: 0 nothing at or above --fail-on, 1 something, 2 could not analyze, or nothing could be decided."
+)]
 pub struct Analyze {
     /// The bundle: a zip file or an unpacked folder.
     bundle: PathBuf,

@@ -1,5 +1,6 @@
 //! The commands of `dossier`, one file each.
 
+pub mod analyze;
 pub mod inspect;
 pub mod rules;
 pub mod verify;
