@@ -10,6 +10,7 @@ pub mod layout;
 pub mod limits;
 pub mod manifest;
 pub mod read;
+pub mod schema;
 pub mod verify;
 pub mod write;
 

@@ -46,8 +46,41 @@ pub struct Manifest {
     /// What the sender said is broken, where they said it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symptom: Option<Symptom>,
-    /// A record for every item, in the order in which they ended.
+    /// What was folded together, where `kind` is `merged`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
+    /// A record for every item, in the order in which they ended; sorted by path in a merged bundle.
     pub items: Vec<ItemRecord>,
+}
+
+/// What a merged bundle was made of.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Merged {
+    /// The bundles, by the time at which they began.
+    pub bundles: Vec<MergedBundle>,
+    /// What they disagreed on, and what was kept, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<String>,
+}
+
+/// One of the bundles that were folded together, as its own manifest described it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MergedBundle {
+    /// The program that wrote it.
+    pub tool: Tool,
+    /// What kind of run it was.
+    pub kind: RunKind,
+    /// When its collection began.
+    #[schemars(with = "String")]
+    pub started: Timestamp,
+    /// When its collection ended.
+    #[schemars(with = "String")]
+    pub finished: Timestamp,
+    /// Why its run ended.
+    pub ended: Ended,
+    /// The nodes whose folders it brought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 /// The program that wrote a bundle.
@@ -106,9 +139,10 @@ pub struct Cluster {
 pub struct Host {
     /// The name of its folder below `nodes/`.
     pub node: String,
-    /// Its hostname.
+    /// Its hostname, by `uname`; it need not be the name that the cluster knows the node by.
     pub hostname: String,
-    /// SHA-256 of its machine-id, by which `merge` knows it again.
+    /// SHA-256, in hexadecimal, of the 32 hexadecimal digits of its /etc/machine-id (machine-id(5) asks that the id
+    /// itself be kept confidential). `merge` knows the host again by it; clones of one image may share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id_sha256: Option<String>,
     /// Its addresses, without loopback.
@@ -142,7 +176,7 @@ pub struct Clock {
 /// A limit that was met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LimitHit {
-    /// The limit's name, as its option is called.
+    /// The limit's name, as the option that sets it is called, without its dashes: `max-size`.
     pub limit: String,
     /// Its value, for people.
     pub value: String,
@@ -192,18 +226,20 @@ pub struct ItemRecord {
     pub started: Timestamp,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// The command's exit code, or the response's HTTP status.
+    /// The command's exit code, or the response's HTTP status. None where neither came: the command could not be
+    /// started or was ended by a signal, the connection failed; `reason` says which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// Bytes of content, uncompressed.
+    /// Bytes of content, uncompressed, as they lie in the bundle: after redaction and after a cap.
     pub bytes: u64,
-    /// Bytes that a cap cut out of the middle.
+    /// Bytes that a cap cut out of the middle; a log that was asked for its end alone does not count what it was not
+    /// asked for.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes_dropped: u64,
-    /// The end of what a command wrote to its standard error.
+    /// The end of what a command wrote to its standard error, which is never mixed into the content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr_tail: Option<String>,
-    /// SHA-256 of the content, in hexadecimal; none where there is no content.
+    /// SHA-256 of the content, in lower-case hexadecimal as `sha256sum` prints it; none where there is no content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// How many values were masked, by kind.

@@ -23,6 +23,7 @@ pub fn manifest(kind: RunKind) -> Manifest {
         clocks: Vec::new(),
         limits: Vec::new(),
         symptom: None,
+        merged: None,
         items: Vec::new(),
     }
 }

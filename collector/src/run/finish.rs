@@ -66,6 +66,7 @@ pub fn finish(run: Run, plan: &Plan, kind: RunKind) -> Result<(Written, Outcome)
         clocks: notes.clocks,
         limits: notes.limits,
         symptom: None,
+        merged: None,
         items: Vec::new(),
     };
     let written = run.writer().clone().finish(manifest)?;

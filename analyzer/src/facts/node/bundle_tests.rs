@@ -70,6 +70,7 @@ impl Items {
             clocks: Vec::new(),
             limits: Vec::new(),
             symptom: None,
+            merged: None,
             items: self.items.clone(),
         };
         write(self.folder.path(), "manifest.json", &serde_json::to_string(&manifest).unwrap());

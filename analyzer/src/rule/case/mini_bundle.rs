@@ -55,6 +55,7 @@ fn manifest(case: &Case) -> Manifest {
         clocks: Vec::new(),
         limits: Vec::new(),
         symptom: None,
+        merged: None,
         items: files.chain(lacking).collect(),
     }
 }
