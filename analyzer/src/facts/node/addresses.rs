@@ -50,7 +50,7 @@ impl NodeFacts {
         Against {
             sandboxes: self.sandboxes(),
             pod_ips: api.pod_ips.as_ref(),
-            network: first.and_then(|file| file.network.as_deref()),
+            network: first.filter(|file| file.provider() != Some("multus")).and_then(|file| file.network.as_deref()),
         }
     }
 

@@ -164,6 +164,7 @@ impl Certificate {
             .with("expired", opt(self.validity.map(|(_, to)| to <= collected)))
             .with("not_yet_valid", opt(self.validity.map(|(from, _)| from > collected)))
             .with("days_left", opt(days))
+            .with("days_in_all", opt(self.validity.map(|(from, to)| days_between(from, to))))
             .with("names", Value::from_iter(self.names.iter().map(String::as_str)))
             .with("is_ca", self.is_ca)
             .with("in_use", opt(self.in_use))
@@ -194,6 +195,7 @@ pub static CERTIFICATE: RecordShape = RecordShape {
         Field { name: "expired", shape: Shape::Scalar, doc: "Whether it had expired when the bundle was collected." },
         Field { name: "not_yet_valid", shape: Shape::Scalar, doc: "Whether it was not valid yet at that time." },
         Field { name: "days_left", shape: Shape::Scalar, doc: "Whole days from then to its end; negative after it." },
+        Field { name: "days_in_all", shape: Shape::Scalar, doc: "Whole days from its beginning to its end." },
         Field { name: "names", shape: Shape::List(&Shape::Scalar), doc: "DNS names and addresses that it is for." },
         Field { name: "is_ca", shape: Shape::Scalar, doc: "Whether it signs others." },
         Field {

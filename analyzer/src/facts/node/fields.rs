@@ -1,7 +1,5 @@
 //! The fields of `node` that come from its folder, and the joins with the cluster's facts.
 
-use std::collections::BTreeMap;
-
 use minijinja::Value;
 
 use super::addresses::ApiAddresses;
@@ -10,7 +8,7 @@ use super::resolver::{self, Majority, RESOLVER};
 use super::store::STORE;
 use super::sysctl::{SYSCTL, SysctlMap};
 use super::sysctl_chain::SYSCTL_FILES;
-use super::{CITED_LINE, cni, conntrack, firewall, kubelet, link, sandbox, sysctl_chain, system};
+use super::{CITED_LINE, cni, conntrack, firewall, forwarding, kubelet, link, sandbox, sysctl_chain, system};
 use crate::facts::{Facts, log};
 use crate::shape::{Field, Shape};
 
@@ -28,8 +26,8 @@ pub const FIELDS: &[Field] = &[
     },
     Field {
         name: "forwarding",
-        shape: Shape::Map(&Shape::Record(&SYSCTL)),
-        doc: "net.ipv4.conf.<interface>.forwarding by interface, without all and default.",
+        shape: Shape::List(&Shape::Record(&forwarding::FORWARDING)),
+        doc: "Whether each interface forwards what comes in by it (net.ipv4.conf.<interface>.forwarding).",
     },
     Field {
         name: "sysctl_files",
@@ -82,10 +80,7 @@ impl NodeFacts {
         match name {
             "collected" => Some(Value::from(self.folder.is_collected())),
             "sysctls" => self.sysctls().map(|sysctls| Value::from_object(SysctlMap(sysctls.clone()))),
-            "forwarding" => {
-                let interfaces = self.sysctls()?.interfaces("ipv4", "forwarding");
-                Some(interfaces.into_iter().collect::<BTreeMap<String, Value>>().into())
-            }
+            "forwarding" => Some(forwarding::value(self.sysctls()?, self.links(), self.routes())),
             "sysctl_files" => self
                 .sysctl_files()
                 .map(|chain| sysctl_chain::value(&chain.files, chain.citation.clone(), chain.complete)),

@@ -21,7 +21,7 @@ pub struct Entry {
     pub path: Arc<str>,
     /// Its content.
     pub bytes: Vec<u8>,
-    /// The file or link that it was read from on the host; empty for anything else.
+    /// The file or link that it was read from on the host; empty where neither the record nor its place says it.
     pub host_path: String,
     /// Where the link led, where it was one.
     pub link: Option<String>,
@@ -78,7 +78,7 @@ impl Folder {
             Ok(bytes) => {
                 let host_path = match &record.source {
                     Source::File(file) => file.clone(),
-                    _ => String::new(),
+                    _ => path_on_host(&path),
                 };
                 Some(Entry { path, bytes, host_path, link: record.link_target.clone() })
             }
@@ -114,6 +114,15 @@ impl Folder {
         all.dedup();
         all
     }
+}
+
+/// The file that an entry's place in the bundle stands for, where the manifest does not name it: the folders that keep
+/// the host's names.
+fn path_on_host(path: &str) -> String {
+    let below = path.splitn(3, '/').nth(2).unwrap_or_default();
+    let kept = [("system/sysctl-files/", "/"), ("cni/net.d/", "/etc/cni/net.d/"), ("firewall/ufw/", "/etc/ufw/")];
+    let found = kept.iter().find_map(|(folder, host)| Some(format!("{host}{}", below.strip_prefix(folder)?)));
+    found.unwrap_or_default()
 }
 
 fn source(record: &ItemRecord) -> String {

@@ -15,6 +15,7 @@ pub mod conntrack;
 pub mod fields;
 pub mod firewall;
 pub mod folder;
+pub mod forwarding;
 pub mod host_local;
 pub mod json;
 pub mod kubelet;

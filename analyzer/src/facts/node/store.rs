@@ -98,7 +98,8 @@ pub struct Against<'a> {
     /// Addresses of the node's pods that are not on the host's network and have not ended; none where the pods were
     /// not collected.
     pub pod_ips: Option<&'a BTreeSet<IpAddr>>,
-    /// The network that the runtime gives to pods, by the first CNI configuration.
+    /// The network that the runtime gives to pods, by the first CNI configuration; none where that is unknown, or where
+    /// multus hands on to networks that only the API knows.
     pub network: Option<&'a str>,
 }
 

@@ -85,18 +85,17 @@ impl Sysctls {
         )
     }
 
-    /// The fact of each interface's own value of a setting below `net.<family>.conf`, without `all` and `default`:
-    /// `interfaces("ipv4", "forwarding")`.
-    pub fn interfaces(&self, family: &str, setting: &str) -> Vec<(String, Value)> {
+    /// The interfaces that have a setting below `net.<family>.conf`, without `all` and `default`.
+    pub fn interfaces(&self, family: &str, setting: &str) -> Vec<String> {
         let prefix = format!("net.{family}.conf.");
         let suffix = format!(".{setting}");
         self.values
             .range(prefix.clone()..)
             .map(|(key, _)| key)
             .take_while(|key| key.starts_with(&prefix))
-            .filter_map(|key| Some((key, key.strip_prefix(&prefix)?.strip_suffix(&suffix)?)))
-            .filter(|(_, interface)| !interface.contains('.') && !matches!(*interface, "all" | "default"))
-            .filter_map(|(key, interface)| Some((interface.replace('/', "."), self.fact(key)?)))
+            .filter_map(|key| key.strip_prefix(&prefix)?.strip_suffix(&suffix))
+            .filter(|interface| !interface.contains('.') && !matches!(*interface, "all" | "default"))
+            .map(|interface| interface.replace('/', "."))
             .collect()
     }
 }
@@ -163,7 +162,6 @@ mod tests {
     #[test]
     fn interfaces_leave_out_all_and_default_and_keep_their_dots() {
         let sysctls = parse(&"s".into(), REAL.as_bytes());
-        let names: Vec<_> = sysctls.interfaces("ipv4", "forwarding").into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["eth0", "eth0.100"]);
+        assert_eq!(sysctls.interfaces("ipv4", "forwarding"), ["eth0", "eth0.100"]);
     }
 }
