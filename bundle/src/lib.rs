@@ -9,6 +9,7 @@ mod hash;
 pub mod layout;
 pub mod limits;
 pub mod manifest;
+pub mod merge;
 pub mod read;
 pub mod schema;
 pub mod verify;

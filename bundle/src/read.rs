@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::manifest::{FORMAT, Manifest};
 
 use container::Container;
+pub(crate) use container::Raw;
 pub(crate) use error::Refusal;
 pub use error::{OpenError, ReadError};
 pub use stream::EntryStream;
@@ -85,6 +86,11 @@ impl Bundle {
     /// Like [`Bundle::stream`], without the indirection.
     pub fn open_entry(&self, path: &str) -> Result<EntryStream<'_>, ReadError> {
         self.container.open_entry(path)
+    }
+
+    /// One entry as it lies there, compressed where it is.
+    pub(crate) fn raw(&self, path: &str) -> Result<Raw<'_>, ReadError> {
+        self.container.raw(path)
     }
 }
 

@@ -16,7 +16,7 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ use crate::limits::Limits;
 use crate::manifest::{ItemRecord, ItemStatus, Manifest, Scope, Source};
 use crate::read::name;
 
-use entry::Sizes;
+use entry::{Packer, Sizes};
 pub use error::WriteError;
 pub use item::ItemWriter;
 use item::record;
@@ -266,6 +266,30 @@ impl BundleWriter {
             _ => None,
         };
         Ok(Written { path, bytes, sha256, by_status: count(&manifest.items) })
+    }
+
+    /// Takes a path, with `~2` and so on at its end where it is taken, exactly or but for case.
+    pub(crate) fn claim_any(&self, path: &str) -> Result<String, WriteError> {
+        let mut state = self.lock();
+        match state.claim(path.to_owned()) {
+            Err(WriteError::DuplicatePath(path)) => state.claim_beside(path),
+            other => other,
+        }
+    }
+
+    /// Keeps a record that another bundle made.
+    pub(crate) fn keep(&self, record: ItemRecord) {
+        self.lock().items.push(record);
+    }
+
+    /// Appends an entry that is compressed already, at a path that was claimed.
+    pub(crate) fn append_packed(&self, path: &str, sizes: Sizes, compressed: impl Read) -> Result<(), WriteError> {
+        self.lock().append(path, sizes, compressed, &self.shared.gauge)
+    }
+
+    /// Compresses an entry within this bundle's budget.
+    pub(crate) fn packer(&self) -> Packer<Spool> {
+        Packer::new(Spool::new(&self.shared.budget))
     }
 
     /// Records an item in flight that ended without content.

@@ -13,6 +13,7 @@ use super::stream::{Body, EntryStream};
 use super::{OpenError, ReadError, Refusal, folder, name};
 use crate::layout;
 use crate::limits::Limits;
+use crate::write::entry::Sizes;
 
 /// The entries by path, and what their bytes lie in.
 pub(super) struct Container {
@@ -35,6 +36,14 @@ impl Place {
             Place::File { bytes, .. } => *bytes,
         }
     }
+}
+
+/// The content of an entry as it lies there.
+pub(crate) enum Raw<'a> {
+    /// Compressed, or stored in an archive.
+    Packed(Sizes, &'a [u8]),
+    /// A file of a folder.
+    Plain(EntryStream<'a>),
 }
 
 impl Container {
@@ -98,7 +107,11 @@ impl Container {
         self.check_bounds(path, place)?;
         match (place, &self.contents) {
             (Place::Packed(packed), Some(contents)) => {
-                let body = packed_body(contents, packed).ok_or_else(missing)?;
+                let bytes = packed_bytes(contents, packed).ok_or_else(missing)?;
+                let body = match packed.deflated {
+                    true => Body::Deflated(Box::new(DeflateDecoder::new(bytes))),
+                    false => Body::Stored(bytes),
+                };
                 Ok(EntryStream::new(path, body, packed.bytes, Some(packed.crc)))
             }
             (Place::File { path: file, .. }, _) => {
@@ -116,6 +129,21 @@ impl Container {
     /// Leaves out what desktop systems added, unless the bundle itself holds a file of that name.
     pub(super) fn drop_litter(&mut self, belongs: impl Fn(&str) -> bool) {
         self.entries.retain(|name, _| belongs(name) || !name::is_desktop_litter(name));
+    }
+
+    pub(super) fn raw(&self, path: &str) -> Result<Raw<'_>, ReadError> {
+        let missing = || ReadError::Missing(path.to_owned());
+        let (Some(Place::Packed(packed)), Some(contents)) = (self.entries.get(path), &self.contents) else {
+            return Ok(Raw::Plain(self.open_entry(path)?));
+        };
+        let too_large = |_| ReadError::Bound { entry: path.to_owned(), bound: "of 4 GiB for an entry".to_owned() };
+        let sizes = Sizes {
+            crc: packed.crc,
+            compressed: u32::try_from(packed.compressed).map_err(too_large)?,
+            bytes: u32::try_from(packed.bytes).map_err(too_large)?,
+            deflated: packed.deflated,
+        };
+        Ok(Raw::Packed(sizes, packed_bytes(contents, packed).ok_or_else(missing)?))
     }
 
     fn check_bounds(&self, path: &str, place: &Place) -> Result<(), ReadError> {
@@ -136,13 +164,12 @@ impl Container {
     }
 }
 
-/// The compressed bytes of an entry with their inflater; none where they lie outside of the file, which
-/// [`archive::directory`] has ruled out.
-fn packed_body<'a>(contents: &'a [u8], packed: &Packed) -> Option<Body<'a>> {
+/// The bytes of an entry in the archive; none where they lie outside of the file, which [`archive::directory`] has
+/// ruled out.
+fn packed_bytes<'a>(contents: &'a [u8], packed: &Packed) -> Option<&'a [u8]> {
     let start = usize::try_from(packed.start).ok()?;
     let length = usize::try_from(packed.compressed).ok()?;
-    let bytes = contents.get(start..)?.get(..length)?;
-    Some(if packed.deflated { Body::Deflated(Box::new(DeflateDecoder::new(bytes))) } else { Body::Stored(bytes) })
+    contents.get(start..)?.get(..length)
 }
 
 /// Strips one folder around everything, and refuses names that differ in case alone.

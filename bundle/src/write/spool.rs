@@ -55,7 +55,7 @@ impl Budget {
 /// After a failure, which the writer of the item was told of, it swallows what still comes: the compressor on top
 /// flushes itself when it is dropped, and must find a place for it.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     place: Place,
     budget: Arc<Budget>,
     taken: u64,

@@ -62,8 +62,13 @@ impl State {
         if self.folded.insert(name::folded(&path)) {
             return Ok(path);
         }
-        let others = (2u32..).map(|n| format!("{path}~{n}"));
-        let free = others.into_iter().find(|other| self.folded.insert(name::folded(other)));
+        self.claim_beside(path)
+    }
+
+    /// Takes the first free path that continues this one with `~2` and so on.
+    pub(super) fn claim_beside(&mut self, path: String) -> Result<String, WriteError> {
+        let mut others = (2u32..).map(|n| format!("{path}~{n}"));
+        let free = others.find(|other| self.folded.insert(name::folded(other)));
         let free = free.ok_or(WriteError::DuplicatePath(path))?;
         self.paths.insert(free.clone());
         Ok(free)
