@@ -19,6 +19,7 @@ use crate::manifest::{FORMAT, Manifest};
 
 use container::Container;
 pub(crate) use container::Raw;
+use contents::Contents;
 pub(crate) use error::Refusal;
 pub use error::{OpenError, ReadError};
 pub use stream::EntryStream;
@@ -44,7 +45,15 @@ impl Bundle {
     /// A bundle that a person packed again is taken too: one folder around everything is stripped, what desktop
     /// systems add (`__MACOSX/`, `.DS_Store`, `Thumbs.db`) is left out.
     pub fn open(path: &Path, limits: Limits) -> Result<Bundle, OpenError> {
-        let mut container = Container::open(path, limits)?;
+        Bundle::of_container(Container::open(path, limits)?)
+    }
+
+    /// Opens a zip that is in memory; `name` is what errors call it.
+    pub fn from_bytes(name: &Path, bytes: Vec<u8>, limits: Limits) -> Result<Bundle, OpenError> {
+        Bundle::of_container(Container::of_archive(name, Contents::Memory(bytes), limits)?)
+    }
+
+    fn of_container(mut container: Container) -> Result<Bundle, OpenError> {
         let text = container.read(layout::MANIFEST).map_err(|e| OpenError::BadManifest { reason: e.to_string() })?;
         let manifest = parse_manifest(&text)?;
         let named: HashSet<&str> = manifest.items.iter().filter_map(|item| item.path.as_deref()).collect();

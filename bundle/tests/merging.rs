@@ -68,40 +68,37 @@ fn merged(dir: &Path, bundles: &[Bundle]) -> Result<(Bundle, MergeOutcome), Merg
 fn a_cluster_and_its_nodes_become_one_bundle() {
     let dir = tempfile::tempdir().unwrap();
     let log = "the same line again and again\n".repeat(10_000);
-    let make = |order: [usize; 3]| {
-        let mut made = vec![
-            Some(bundle(
-                dir.path().join("c.zip"),
-                0,
-                &[
-                    ("api.nodes", Scope::Cluster, Some(("cluster/core/nodes.json", b"{}"))),
-                    ("node.link", node("n1.example.com"), None),
-                ],
-                |m| {
-                    m.kind = RunKind::Cluster;
-                    m.cluster = Some(cluster("u1"));
-                    m.hosts = vec![host("n1.example.com", "n1", "m1", "10.0.0.1")];
-                },
-            )),
-            Some(bundle(
-                dir.path().join("n1.zip"),
-                5,
-                &[
-                    ("node.link", node("n1"), Some(("nodes/n1/net/link.json", b"[1]"))),
-                    ("node.log.kubelet", node("n1"), Some(("nodes/n1/logs/kubelet.log", log.as_bytes()))),
-                ],
-                |m| m.hosts = vec![host("n1", "n1", "m1", "10.0.0.1")],
-            )),
-            Some(bundle(
-                dir.path().join("n2.zip"),
-                3,
-                &[("node.link", node("n2"), Some(("nodes/n2/net/link.json", b"[2]")))],
-                |m| m.hosts = vec![host("n2", "n2", "m2", "10.0.0.2")],
-            )),
-        ];
-        order.map(|i| made[i].take().unwrap())
-    };
-    let (bundle, outcome) = merged(dir.path(), &make([0, 1, 2])).unwrap();
+    let bundles = [
+        bundle(
+            dir.path().join("c.zip"),
+            0,
+            &[
+                ("api.nodes", Scope::Cluster, Some(("cluster/core/nodes.json", b"{}"))),
+                ("node.link", node("n1.example.com"), None),
+            ],
+            |m| {
+                m.kind = RunKind::Cluster;
+                m.cluster = Some(cluster("u1"));
+                m.hosts = vec![host("n1.example.com", "n1", "m1", "10.0.0.1")];
+            },
+        ),
+        bundle(
+            dir.path().join("n1.zip"),
+            5,
+            &[
+                ("node.link", node("n1"), Some(("nodes/n1/net/link.json", b"[1]"))),
+                ("node.log.kubelet", node("n1"), Some(("nodes/n1/logs/kubelet.log", log.as_bytes()))),
+            ],
+            |m| m.hosts = vec![host("n1", "n1", "m1", "10.0.0.1")],
+        ),
+        bundle(
+            dir.path().join("n2.zip"),
+            3,
+            &[("node.link", node("n2"), Some(("nodes/n2/net/link.json", b"[2]")))],
+            |m| m.hosts = vec![host("n2", "n2", "m2", "10.0.0.2")],
+        ),
+    ];
+    let (bundle, outcome) = merged(dir.path(), &bundles).unwrap();
     assert_eq!(outcome.conflicts, ["host n1 is called n1.example.com and n1; n1.example.com was kept"]);
     let paths: Vec<String> = bundle.entries().map(|entry| entry.path).collect();
     let expected = [

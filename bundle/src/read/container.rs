@@ -51,16 +51,30 @@ impl Container {
     pub(super) fn open(path: &Path, limits: Limits) -> Result<Container, OpenError> {
         let io_error = |source| OpenError::Io { path: path.to_owned(), source };
         let kind = std::fs::metadata(path).map_err(io_error)?;
-        let (entries, contents) = if kind.is_dir() {
-            (Container::entries_of_folder(path, &limits)?, None)
-        } else if kind.is_file() {
-            let contents = File::open(path).and_then(|file| Contents::of(&file)).map_err(io_error)?;
-            (Container::entries_of_archive(path, &contents, &limits)?, Some(contents))
-        } else {
-            return Err(io_error(io::Error::other(
-                "it is neither a file nor a folder; write the bundle to a file first",
-            )));
-        };
+        if kind.is_dir() {
+            let entries = Container::entries_of_folder(path, &limits)?;
+            return Container::tidied(path, entries, None, limits);
+        }
+        if !kind.is_file() {
+            let problem = "it is neither a file nor a folder; write the bundle to a file first";
+            return Err(io_error(io::Error::other(problem)));
+        }
+        let contents = File::open(path).and_then(|file| Contents::of(&file)).map_err(io_error)?;
+        Container::of_archive(path, contents, limits)
+    }
+
+    /// Opens the bytes of a zip.
+    pub(super) fn of_archive(path: &Path, contents: Contents, limits: Limits) -> Result<Container, OpenError> {
+        let entries = Container::entries_of_archive(path, &contents, &limits)?;
+        Container::tidied(path, entries, Some(contents), limits)
+    }
+
+    fn tidied(
+        path: &Path,
+        entries: BTreeMap<String, Place>,
+        contents: Option<Contents>,
+        limits: Limits,
+    ) -> Result<Container, OpenError> {
         let entries = tidy(entries)?;
         if !entries.contains_key(layout::MANIFEST) {
             return Err(no_manifest(path, &entries));
