@@ -88,6 +88,14 @@ impl Record {
         self
     }
 
+    /// Adds a field where there is a value; without one an expression sees `undefined`.
+    pub fn with_any(self, name: &'static str, value: Option<impl Into<Value>>) -> Record {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
     /// The finished fact.
     pub fn into_value(self) -> Value {
         Fact::value(self)

@@ -36,7 +36,39 @@ pub struct Field {
     pub doc: &'static str,
 }
 
+impl Field {
+    /// A field that is a string, number, boolean or none.
+    pub const fn scalar(name: &'static str, doc: &'static str) -> Field {
+        Field { name, shape: Shape::Scalar, doc }
+    }
+
+    /// A field that is a list of strings, numbers or booleans.
+    pub const fn scalars(name: &'static str, doc: &'static str) -> Field {
+        Field { name, shape: Shape::List(&Shape::Scalar), doc }
+    }
+
+    /// A field that is a map from any name to strings, numbers or booleans.
+    pub const fn map(name: &'static str, doc: &'static str) -> Field {
+        Field { name, shape: Shape::Map(&Shape::Scalar), doc }
+    }
+
+    /// A field that is a fact of this shape.
+    pub const fn record(name: &'static str, of: &'static RecordShape, doc: &'static str) -> Field {
+        Field { name, shape: Shape::Record(of), doc }
+    }
+
+    /// A field of this type.
+    pub const fn of(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+        Field { name, shape, doc }
+    }
+}
+
 impl RecordShape {
+    /// The names of its fields.
+    pub fn names(&self) -> Vec<&str> {
+        self.fields.iter().map(|field| field.name).collect()
+    }
+
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
@@ -57,4 +89,57 @@ pub const fn joined<const N: usize>(first: &[Field], second: &[Field]) -> [Field
         at += 1;
     }
     fields
+}
+
+#[cfg(test)]
+pub(crate) mod agreement {
+    //! Whether facts have the fields that their shapes promise, and no others.
+
+    use std::collections::BTreeSet;
+
+    use minijinja::Value;
+    use minijinja::value::ValueKind;
+
+    use super::{RecordShape, Shape};
+
+    /// Checks samples of one kind of fact, and what hangs below them: no field that the shape does not have, and each
+    /// field of the shape defined in one of the samples.
+    pub fn check(shape: &'static RecordShape, samples: &[Value]) {
+        let mut unique = BTreeSet::new();
+        assert!(shape.fields.iter().all(|field| unique.insert(field.name)), "{} has a field twice", shape.name);
+        for sample in samples {
+            for name in sample.try_iter().unwrap() {
+                assert!(shape.field(name.as_str().unwrap()).is_some(), "{} has {name}, its shape has not", shape.name);
+            }
+        }
+        for field in shape.fields {
+            let values: Vec<Value> = samples
+                .iter()
+                .filter_map(|sample| sample.get_attr(field.name).ok())
+                .filter(|v| !v.is_undefined())
+                .collect();
+            assert!(!values.is_empty(), "no sample of {} has {}", shape.name, field.name);
+            for value in &values {
+                agrees(&field.shape, value, &format!("{}.{}", shape.name, field.name));
+            }
+        }
+    }
+
+    fn agrees(shape: &Shape, value: &Value, name: &str) {
+        let kind = value.kind();
+        match shape {
+            Shape::Scalar => {
+                assert!(!matches!(kind, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable), "{name} is {kind}")
+            }
+            Shape::Record(_) => assert_eq!(kind, ValueKind::Map, "{name}"),
+            Shape::List(element) => {
+                assert!(matches!(kind, ValueKind::Seq | ValueKind::Iterable), "{name} is {kind}");
+                value.try_iter().unwrap().for_each(|item| agrees(element, &item, name));
+            }
+            Shape::Map(of) => {
+                assert_eq!(kind, ValueKind::Map, "{name}");
+                value.try_iter().unwrap().for_each(|key| agrees(of, &value.get_item(&key).unwrap(), name));
+            }
+        }
+    }
 }

@@ -3,10 +3,14 @@
 //! ```text
 //! subject.rs       what rules range over, and the root variables of their expressions
 //! unreadable.rs    what no parser could read: evidence too
-//! list.rs          lists of objects, as streams: a list of 150,000 pods never lies in memory whole
+//! list/            lists of objects, as streams: a list of 150,000 pods never lies in memory whole
+//! json.rs intern.rs metadata.rs    what all objects have in common
+//! node_object.rs pod/ service/ event.rs workload.rs nnc.rs    a kind of object each
+//! component.rs     which pods and workloads are of a known component
 //! cluster.rs       the root `cluster`
 //! node_root.rs     the root `node`: the Node object, and what its folder below nodes/ says
 //! node/            what a node's folder says
+//! log.rs           which logs there are
 //! ```
 //!
 //! **Invariants.** The store holds data. The values that expressions see hold a handle to the store and are made when
@@ -15,11 +19,24 @@
 //! another rule, which would ask for the same part again.
 
 pub mod cluster;
+pub mod component;
+pub mod event;
+pub mod intern;
+pub mod json;
+pub mod list;
 pub mod log;
+pub mod metadata;
+pub mod nnc;
 pub mod node;
+pub mod node_object;
 pub mod node_root;
+pub mod pod;
+#[cfg(test)]
+mod sample;
+pub mod service;
 pub mod subject;
 pub mod unreadable;
+pub mod workload;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -30,16 +47,34 @@ use jiff::Timestamp;
 use crate::evidence::Evidence;
 use crate::finding::{SubjectKind, Unreadable};
 use crate::shape::RecordShape;
+use event::Events;
 use log::LogFile;
+use nnc::{NodeNetworkConfig, SubnetState};
 use node::NodeFacts;
+use node_object::NodeObject;
+use pod::{Pod, Pods};
+use service::Services;
+use service::slice::Slices;
 pub use subject::Subjects;
+use workload::Workloads;
 
 /// All facts of a bundle. A handle: cloning it is cheap, and all clones share what was parsed.
 #[derive(Clone)]
 pub struct Facts(Arc<Store>);
 
+/// Something that is parsed when it is first asked for, with what of it could not be read.
+type Part<T> = OnceLock<(T, Vec<Unreadable>)>;
+
 struct Store {
     evidence: Arc<Evidence>,
+    node_objects: Part<Vec<NodeObject>>,
+    pods: Part<Pods>,
+    services: Part<Services>,
+    slices: Part<Slices>,
+    events: Part<Events>,
+    workloads: Part<Workloads>,
+    node_network_configs: Part<Vec<NodeNetworkConfig>>,
+    subnet_states: Part<Vec<SubnetState>>,
     node_names: OnceLock<Vec<Arc<str>>>,
     node_files: OnceLock<BTreeMap<Arc<str>, NodeFacts>>,
     logs: OnceLock<Vec<LogFile>>,
@@ -56,6 +91,14 @@ impl Facts {
     pub fn new(bundle: Bundle) -> Facts {
         Facts(Arc::new(Store {
             evidence: Arc::new(Evidence::new(bundle)),
+            node_objects: OnceLock::new(),
+            pods: OnceLock::new(),
+            services: OnceLock::new(),
+            slices: OnceLock::new(),
+            events: OnceLock::new(),
+            workloads: OnceLock::new(),
+            node_network_configs: OnceLock::new(),
+            subnet_states: OnceLock::new(),
             node_names: OnceLock::new(),
             node_files: OnceLock::new(),
             logs: OnceLock::new(),
@@ -80,6 +123,61 @@ impl Facts {
     /// The subjects of a kind, in an order that depends on the bundle alone.
     pub fn subjects(&self, kind: SubjectKind) -> Subjects {
         Subjects::new(self.clone(), kind)
+    }
+
+    /// The Node objects, in the API's order.
+    pub fn node_objects(&self) -> &[NodeObject] {
+        &self.0.node_objects.get_or_init(|| node_object::read(self.evidence())).0
+    }
+
+    /// The Node object of this name.
+    pub fn node_object(&self, name: &str) -> Option<&NodeObject> {
+        let objects = self.node_objects();
+        // The API lists by name.
+        let found = objects.binary_search_by(|node| (*node.name).cmp(name)).ok().and_then(|at| objects.get(at));
+        found.or_else(|| objects.iter().find(|node| &*node.name == name))
+    }
+
+    /// The pods.
+    pub fn pods(&self) -> &Pods {
+        &self.0.pods.get_or_init(|| Pods::read(self.evidence())).0
+    }
+
+    /// The pods on a node that hold an address of the pod network, with their places.
+    pub fn networked_pods<'a>(&'a self, node: &str) -> impl Iterator<Item = (u32, &'a Pod)> + use<'a> {
+        let pods = self.pods();
+        let places = pods.on_node(node).iter().filter_map(|place| Some((*place, pods.get(*place)?)));
+        places.filter(|(_, pod)| pod.is_networked())
+    }
+
+    /// The Services.
+    pub fn services(&self) -> &Services {
+        &self.0.services.get_or_init(|| Services::read(self.evidence())).0
+    }
+
+    /// The EndpointSlices.
+    pub fn slices(&self) -> &Slices {
+        &self.0.slices.get_or_init(|| Slices::read(self.evidence())).0
+    }
+
+    /// The events.
+    pub fn events(&self) -> &Events {
+        &self.0.events.get_or_init(|| Events::read(self.evidence())).0
+    }
+
+    /// The workloads.
+    pub fn workloads(&self) -> &Workloads {
+        &self.0.workloads.get_or_init(|| Workloads::read(self.evidence())).0
+    }
+
+    /// The NodeNetworkConfigs, in the API's order.
+    pub fn node_network_configs(&self) -> &[NodeNetworkConfig] {
+        &self.0.node_network_configs.get_or_init(|| nnc::read(self.evidence())).0
+    }
+
+    /// The ClusterSubnetStates.
+    pub fn subnet_states(&self) -> &[SubnetState] {
+        &self.0.subnet_states.get_or_init(|| nnc::read_subnets(self.evidence())).0
     }
 
     /// The names of all nodes, sorted: those of the API's list and those that have a folder in the bundle. A bundle
@@ -109,3 +207,6 @@ impl Facts {
         unreadable::all(self)
     }
 }
+
+#[cfg(test)]
+mod cluster_tests;

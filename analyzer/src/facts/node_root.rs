@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bundle::Scope;
 use minijinja::Value;
 
-use super::{Facts, node};
+use super::{Facts, event, nnc, node, node_object, pod};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields};
 use crate::shape::{Field, RecordShape, Shape, joined};
@@ -16,9 +16,57 @@ pub static SHAPE: RecordShape =
     RecordShape { name: "node", doc: "A node, from the API and from its folder in the bundle.", fields: &FIELDS };
 
 /// Fields that come from the API and from joins.
-const API: &[Field] = &[Field { name: "name", shape: Shape::Scalar, doc: "Its name." }];
+static API: [Field; 27] = [
+    Field::scalar("name", "Its name."),
+    Field::scalar("known_to_api", "Whether the API's list has it; a bundle of one host has no such list."),
+    Field::scalar("created", "When its object was created."),
+    Field::map("labels", "Its labels."),
+    Field::map("annotations", "Its annotations, as far as the collector takes them."),
+    Field {
+        name: "addresses",
+        shape: Shape::List(&Shape::Record(&node_object::ADDRESS)),
+        doc: "Its addresses in the API's order; the first may be its name.",
+    },
+    Field::scalar("internal_ip", "Its first InternalIP."),
+    Field::scalars("internal_ips", "Its InternalIPs."),
+    Field::scalars("pod_cidrs", "The CIDRs that its pods get addresses of, where the cluster allocates them."),
+    Field { name: "taints", shape: Shape::List(&Shape::Record(&node_object::TAINT)), doc: "Its taints." },
+    Field::scalar("unschedulable", "Whether it is cordoned."),
+    Field::scalar("virtual", "Whether it is a virtual node, which runs no DaemonSets."),
+    Field::scalar("provider_id", "The provider's name of it: `azure:///…`, `qcloud:///…`."),
+    Field::scalar("ready", "Whether its condition Ready is true."),
+    Field {
+        name: "conditions",
+        shape: Shape::Map(&Shape::Record(&node_object::CONDITION)),
+        doc: "Its conditions, by type.",
+    },
+    Field::scalar("operating_system", "`linux` or `windows`."),
+    Field::scalar("kubelet_version", "Its kubelet's version."),
+    Field::scalar("kernel_version", "Its kernel's version."),
+    Field::scalar("os_image", "Its operating system's name and version."),
+    Field::scalar("container_runtime", "Its container runtime and its version."),
+    Field::scalar("architecture", "Its architecture."),
+    Field::map("capacity", "Its capacity, quantities by resource."),
+    Field::map("allocatable", "What pods may use of it, quantities by resource."),
+    Field {
+        name: "pods",
+        shape: Shape::List(&Shape::Record(&pod::fact::SHAPE)),
+        doc: "The pods that are bound to it.",
+    },
+    Field::scalar(
+        "networked_pods",
+        "How many pods on it hold an address of the pod network: not on the host's network, not ended.",
+    ),
+    Field::record("nnc", &nnc::SHAPE, "Its NodeNetworkConfig."),
+    Field {
+        name: "events",
+        shape: Shape::List(&Shape::Record(&event::SHAPE)),
+        doc: "Events about it, the oldest first.",
+    },
+];
 
-static FIELDS: [Field; API.len() + node::FIELDS.len()] = joined(API, node::FIELDS);
+// The length stands as a number, because the shapes of these fields lead back here.
+static FIELDS: [Field; 27 + node::FIELDS.len()] = joined(&API, node::FIELDS);
 
 /// The names of all nodes, sorted.
 pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
@@ -28,13 +76,21 @@ pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
         Scope::Node(name) => Some(name.as_str()),
         _ => None,
     });
-    let names: BTreeSet<&str> = hosts.chain(folders).collect();
+    let objects = facts.node_objects().iter().map(|node| &*node.name);
+    let names: BTreeSet<&str> = hosts.chain(folders).chain(objects).collect();
     names.into_iter().map(Arc::from).collect()
 }
 
 /// The root variable of a node.
 pub fn value(facts: &Facts, name: &Arc<str>) -> Value {
     Fact::value(NodeFact { facts: facts.clone(), name: name.clone() })
+}
+
+/// The node of this name, where the bundle knows it.
+pub fn named(facts: &Facts, name: &str) -> Option<Value> {
+    let names = facts.node_names();
+    let place = names.binary_search_by(|known| (**known).cmp(name)).ok()?;
+    names.get(place).map(|name| value(facts, name))
 }
 
 #[derive(Debug)]
@@ -45,17 +101,24 @@ struct NodeFact {
 
 impl Fields for NodeFact {
     fn field(&self, name: &str) -> Option<Value> {
+        let facts = &self.facts;
         match name {
             "name" => Some(Value::from(self.name.clone())),
-            _ => self.facts.node_files(&self.name)?.field(&self.facts, name),
+            "known_to_api" => Some(Value::from(facts.node_object(&self.name).is_some())),
+            "pods" => Some(pod::fact::values(facts, facts.pods().on_node(&self.name).iter().copied())),
+            "networked_pods" => Some(Value::from(facts.networked_pods(&self.name).count())),
+            "nnc" => nnc::of_node(facts, &self.name),
+            "events" => Some(event::values_about(facts, "Node", "", &self.name)),
+            _ if API.iter().any(|field| field.name == name) => facts.node_object(&self.name)?.field(name),
+            _ => facts.node_files(&self.name)?.field(facts, name),
         }
     }
 
     fn names(&self) -> Vec<&str> {
-        FIELDS.iter().map(|field| field.name).collect()
+        SHAPE.names()
     }
 
     fn citation(&self) -> Option<Citation> {
-        None
+        self.facts.node_object(&self.name).map(node_object::NodeObject::citation)
     }
 }

@@ -1,20 +1,50 @@
 //! What no parser could read. It is evidence too: a rule must not say "there is none" of what could not be read.
 
-use super::Facts;
+use super::{Facts, Part};
 use crate::finding::{SubjectKind, Unreadable};
 
 /// What of one kind's evidence could not be read.
 pub fn of(facts: &Facts, kind: SubjectKind) -> Vec<Unreadable> {
+    let store = &facts.0;
     match kind {
-        SubjectKind::Node | SubjectKind::Certificate => {
+        SubjectKind::Node => {
+            facts.node_objects();
             let files = facts.node_names().iter().filter_map(|name| facts.node_files(name));
-            files.flat_map(super::node::NodeFacts::unreadable).collect()
+            let of_files = files.flat_map(super::node::NodeFacts::unreadable);
+            parsed(&store.node_objects).into_iter().chain(of_files).collect()
         }
-        _ => Vec::new(),
+        SubjectKind::Pod => {
+            facts.pods();
+            parsed(&store.pods)
+        }
+        SubjectKind::Service => {
+            facts.services();
+            facts.slices();
+            [parsed(&store.services), parsed(&store.slices)].concat()
+        }
+        SubjectKind::Workload => {
+            facts.workloads();
+            parsed(&store.workloads)
+        }
+        SubjectKind::NodeNetworkConfig => {
+            facts.node_network_configs();
+            parsed(&store.node_network_configs)
+        }
+        SubjectKind::Cluster => {
+            facts.events();
+            facts.subnet_states();
+            [parsed(&store.events), parsed(&store.subnet_states)].concat()
+        }
+        // Certificates come of node files, which Node answers for; logs are not parsed.
+        SubjectKind::Log | SubjectKind::Certificate => Vec::new(),
     }
 }
 
 /// Everything that could not be read.
 pub fn all(facts: &Facts) -> Vec<Unreadable> {
     super::subject::KINDS.iter().flat_map(|kind| of(facts, *kind)).collect()
+}
+
+fn parsed<T>(part: &Part<T>) -> Vec<Unreadable> {
+    part.get().map(|(_, unreadable)| unreadable.clone()).unwrap_or_default()
 }

@@ -1,0 +1,106 @@
+//! Small bundles for the tests of facts: a folder, its manifest made from what was put in.
+
+use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Tool};
+use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Manifest, Scope, Source, layout};
+use jiff::Timestamp;
+use minijinja::Value;
+use serde_json::{Value as Json, json};
+
+use super::Facts;
+
+/// When samples are collected.
+pub const COLLECTED: &str = "2026-11-21T10:00:00Z";
+
+/// A bundle that is being put together.
+pub struct Sample {
+    folder: tempfile::TempDir,
+    items: Vec<ItemRecord>,
+}
+
+impl Sample {
+    /// An empty bundle.
+    pub fn new() -> Sample {
+        Sample { folder: tempfile::tempdir().unwrap(), items: Vec::new() }
+    }
+
+    /// Adds the list of an evidence id.
+    pub fn list(self, id: &str, path: &str, items: Json) -> Sample {
+        self.text(id, path, &json!({"kind": "List", "items": items}).to_string())
+    }
+
+    /// Adds a file of the cluster.
+    pub fn text(mut self, id: &str, path: &str, text: &str) -> Sample {
+        let on_disk = self.folder.path().join(path);
+        std::fs::create_dir_all(on_disk.parent().unwrap()).unwrap();
+        std::fs::write(on_disk, text).unwrap();
+        self.items.push(ItemRecord {
+            path: Some(path.to_owned()),
+            bytes: text.len() as u64,
+            ..record(id, ItemStatus::Ok)
+        });
+        self
+    }
+
+    /// Adds an item without content.
+    pub fn lacking(mut self, id: &str, status: ItemStatus) -> Sample {
+        self.items.push(record(id, status));
+        self
+    }
+
+    /// The facts. The folder is gone afterwards, so everything is read first.
+    pub fn facts(self) -> Facts {
+        let at: Timestamp = COLLECTED.parse().unwrap();
+        let manifest = Manifest {
+            format: FORMAT,
+            tool: Tool { name: "sample".to_owned(), version: "1".to_owned() },
+            kind: RunKind::Cluster,
+            started: at,
+            finished: at,
+            ended: Ended::Done,
+            cluster: Some(Cluster {
+                name: "sample".to_owned(),
+                server: None,
+                version: Some("v1.34.4".to_owned()),
+                uid: None,
+            }),
+            hosts: Vec::new(),
+            clocks: Vec::new(),
+            limits: Vec::new(),
+            symptom: None,
+            items: self.items,
+        };
+        std::fs::write(self.folder.path().join(layout::MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        let facts = Facts::new(Bundle::open(self.folder.path(), Limits::default()).unwrap());
+        facts.unreadable();
+        facts
+    }
+}
+
+fn record(id: &str, status: ItemStatus) -> ItemRecord {
+    ItemRecord {
+        id: id.to_owned(),
+        scope: Scope::Cluster,
+        path: None,
+        source: Source::Attached("sample".to_owned()),
+        plan: String::new(),
+        status,
+        reason: None,
+        started: COLLECTED.parse().unwrap(),
+        duration_ms: 0,
+        exit_code: None,
+        bytes: 0,
+        bytes_dropped: 0,
+        stderr_tail: None,
+        sha256: None,
+        redactions: Default::default(),
+        link_target: None,
+    }
+}
+
+/// A field of a fact, by a path of names: `conditions.Ready.status`.
+pub fn at(value: &Value, path: &str) -> Value {
+    path.split('.').fold(value.clone(), |value, name| match name.parse::<usize>() {
+        Ok(place) => value.get_item_by_index(place).unwrap(),
+        Err(_) => value.get_attr(name).unwrap(),
+    })
+}
