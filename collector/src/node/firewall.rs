@@ -60,8 +60,7 @@ pub fn items() -> Vec<NodeItem> {
             50,
             |path| format!("firewall/saved{path}"),
         ),
-        systemctl("node.firewall.units-enabled", "firewall/units-enabled.txt", "is-enabled"),
-        systemctl("node.firewall.units-active", "firewall/units-active.txt", "is-active"),
+        units(),
     ]);
     items
 }
@@ -123,10 +122,11 @@ fn firewalld() -> Vec<NodeItem> {
     ]
 }
 
-fn systemctl(id: &'static str, path: &'static str, verb: &str) -> NodeItem {
-    let argv: Vec<&str> = ["systemctl", verb].into_iter().chain(UNITS).collect();
-    // Exit code 1 (is-enabled), 3 or 4 (is-active): at least one is not.
-    command(id, path, &argv).only_where(systemd).answering(&[1, 3, 4])
+/// `is-enabled` and `is-active` leave out units that are not there, so that their lines cannot be told apart.
+fn units() -> NodeItem {
+    let properties = "--property=Id,LoadState,UnitFileState,ActiveState,SubState";
+    let argv: Vec<&str> = ["systemctl", "show", "--no-pager", properties].into_iter().chain(UNITS).collect();
+    command("node.firewall.units", "firewall/units.txt", &argv).only_where(systemd)
 }
 
 fn nf_tables(host: &Host) -> Result<(), ItemEnd> {

@@ -26,7 +26,11 @@ pub fn gather(context: &Context<'_>, item: &NodeItem) -> anyhow::Result<()> {
             let started = Timestamp::now();
             let draft = context.run.draft(&line, Source::Computed(line.what.clone()));
             match compute(context) {
-                Ok(document) => put(context, draft, path, &document.bytes, document.end),
+                Ok(document) => {
+                    let mut item = LazyItem::new(context.run, draft, context.path(path)).asked_at(started);
+                    item.write_all(&document.bytes)?;
+                    Ok(item.end(document.end)?)
+                }
                 Err(end) => {
                     context.run.record(draft, end, started);
                     Ok(())

@@ -30,7 +30,7 @@ const CONFIG_FOLDERS: [&str; 3] = [
     "/var/lib/rancher/rke2/agent/etc/kubelet.conf.d",
 ];
 /// Programs whose arguments are read, as the kernel cuts their names. Arguments of others may hold secrets.
-const KNOWN_PROGRAMS: [&str; 25] = [
+const KNOWN_PROGRAMS: [&str; 27] = [
     "kubelet",
     "containerd",
     "crio",
@@ -56,6 +56,8 @@ const KNOWN_PROGRAMS: [&str; 25] = [
     "kube-apiserver",
     "kube-controller",
     "k3s-agent",
+    "k3s-server",
+    "calico-felix",
 ];
 /// Sockets behind which a container runtime answers.
 const RUNTIME_SOCKETS: [&str; 4] = [
@@ -175,9 +177,8 @@ struct Program {
 /// kubelet/processes.json.
 fn processes(context: &Context<'_>) -> Result<Document, ItemEnd> {
     let root = &context.host.root;
-    let known = context.host.processes().iter().filter(|process| {
-        KNOWN_PROGRAMS.iter().any(|program| process.comm.starts_with(program)) || process.comm == "k3s-server"
-    });
+    let known =
+        context.host.processes().iter().filter(|process| KNOWN_PROGRAMS.iter().any(|program| process.comm == *program));
     let programs: Vec<Program> = known
         .take(100)
         .map(|process| {

@@ -21,6 +21,9 @@ static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// A key within a mapping that is written on one line.
+static KEY: LazyLock<Regex> = LazyLock::new(|| regex(r#"([A-Za-z_][A-Za-z0-9_.-]*)["']?[ \t]*[=:]"#));
+
 /// `user:password@` in a URL.
 static USER_INFO: LazyLock<Regex> = LazyLock::new(|| regex(r#"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s"']+@"#));
 
@@ -66,6 +69,13 @@ pub fn mask_text(text: &str) -> String {
         .replace_all(&text, |found: &Captures<'_>| {
             let part = |name| found.name(name).map_or("", |part| part.as_str());
             let (key, value) = (part("key"), part("value"));
+            // A mapping written on one line: its own keys say whether something in it is secret.
+            if value.starts_with('{') && !KEY.captures_iter(value).any(|inner| sounds_secret(&inner[1])) {
+                return found[0].to_owned();
+            }
+            if value.starts_with('{') {
+                return format!("{key}{}{}{MASKED}", part("quote"), part("between"));
+            }
             if sounds_secret(key) && !harmless(value) {
                 return format!("{key}{}{}{MASKED}", part("quote"), part("between"));
             }
@@ -163,6 +173,13 @@ mod tests {
                     authorization:\n  mode: Webhook\ntlsPrivateKeyFile: /var/lib/kubelet/pki/kubelet.key\n\
                     clusterDNS:\n- 10.96.0.10\nresolvConf: /run/systemd/resolve/resolv.conf\n";
         assert_eq!(mask_text(text), text);
+    }
+
+    #[test]
+    fn a_mapping_on_one_line_is_looked_into() {
+        assert_eq!(mask_text("authorization: {mode: Webhook}\n"), "authorization: {mode: Webhook}\n");
+        assert!(!mask_text("auth: {username: u, password: hunter2}\n").contains("hunter2"));
+        assert!(!mask_text("x: {tokens: [hunter2]}\n").contains("hunter2"));
     }
 
     #[test]

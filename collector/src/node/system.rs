@@ -11,6 +11,10 @@ use super::item::{Document, NodeItem, command, document, file, own};
 use super::units::systemd;
 use super::{Context, hex, json, kubelet, secrets, sys_class_net, sysctl, units};
 
+/// Programs that keep a clock right, as the kernel cuts their names.
+const TIME_KEEPERS: [&str; 8] =
+    ["chronyd", "ntpd", "ntpd-rs", "openntpd", "systemd-timesyn", "ptp4l", "phc2sys", "VBoxService"];
+
 /// The items.
 pub fn items() -> Vec<NodeItem> {
     let mut items = identity();
@@ -65,7 +69,7 @@ fn clocks() -> Vec<NodeItem> {
     vec![
         document("node.time.clock", "system/clock.json", "the clocks, /etc/localtime", clock),
         command("node.time.timedatectl", "system/timedatectl.txt", &["timedatectl", "show", "--no-pager"])
-            .only_where(systemd),
+            .only_where(timedated),
         command("node.time.chrony", "system/chrony.txt", &["chronyc", "-n", "tracking"]).only_where(chronyd),
     ]
 }
@@ -94,6 +98,16 @@ fn pressure() -> Vec<NodeItem> {
     items
 }
 
+/// timedatectl asks over D-Bus, which would start systemd-timedated; system/clock.json tells most of what it knows.
+fn timedated(host: &Host) -> Result<(), ItemEnd> {
+    systemd(host)?;
+    // The kernel cuts the name to 15 bytes.
+    if host.runs("systemd-timedat") {
+        return Ok(());
+    }
+    Err(ItemEnd::because(ItemStatus::Absent, "systemd-timedated does not run, and asking would start it"))
+}
+
 fn chronyd(host: &Host) -> Result<(), ItemEnd> {
     if host.runs("chronyd") {
         return Ok(());
@@ -115,7 +129,14 @@ fn clock(context: &Context<'_>) -> Result<Document, ItemEnd> {
     let now = jiff::Zoned::now();
     let zone = std::fs::read_link(context.host.root.at("/etc/localtime")).ok();
     let zone = zone.and_then(|link| link.to_str()?.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned()));
+    let root = &context.host.root;
+    // systemd-timesyncd(8) touches this file whenever it has set the clock.
+    let synchronized = std::fs::metadata(root.at("/run/systemd/timesync/synchronized"));
+    let synchronized = synchronized.and_then(|meta| meta.modified()).ok().and_then(|at| Timestamp::try_from(at).ok());
+    let keepers: Vec<&str> = TIME_KEEPERS.into_iter().filter(|comm| context.host.runs(comm)).collect();
     let whole = serde_json::json!({
+        "timesyncd_synchronized": synchronized.map(|at| at.to_string()),
+        "time_keepers": keepers,
         "utc": Timestamp::now().to_string(),
         "boottime_seconds": seconds(ClockId::Boottime),
         "monotonic_seconds": seconds(ClockId::Monotonic),

@@ -29,6 +29,12 @@ impl<'a> LazyItem<'a> {
         LazyItem { run, started: Timestamp::now(), path, state: State::Waiting(draft) }
     }
 
+    /// Says that the item was asked for at this moment, where that was before it was made.
+    pub fn asked_at(mut self, started: Timestamp) -> Self {
+        self.started = started;
+        self
+    }
+
     /// Whether a byte has come.
     pub fn has_content(&self) -> bool {
         matches!(self.state, State::Begun(_))

@@ -11,6 +11,7 @@ pub mod finish;
 pub mod lazy;
 pub mod progress;
 pub mod signals;
+mod space;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -129,10 +130,22 @@ impl Run {
 
     /// Begins an item with content at `path` of the bundle.
     pub fn begin(&self, draft: ItemDraft, path: String) -> Result<Item, WriteError> {
+        self.mind_space();
         self.shared.progress.begin(&draft);
         let plan = (draft.scope.clone(), draft.plan.clone());
         let writer = self.shared.writer.begin(draft, path)?;
         Ok(Item { writer, plan, progress: self.shared.progress.clone() })
+    }
+
+    /// Ends the run where there is no room for more; looked at whenever an item begins.
+    fn mind_space(&self) {
+        if self.shared.stop.borrow().is_some() {
+            return;
+        }
+        if let Some(full) = space::look(&self.shared.writer) {
+            self.note_limit(full.limit, full.value, "the run ended; what was not gathered before is missing");
+            self.tell_to_stop(full.why);
+        }
     }
 
     /// Records an item that gave no content.

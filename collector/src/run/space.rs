@@ -1,0 +1,56 @@
+//! Ends a run before it fills the disk that it writes to, or becomes larger than anybody can send.
+
+use std::path::Path;
+
+use bundle::BundleWriter;
+use bundle::manifest::Ended;
+
+/// What stays free on the disk that the bundle is written to; the manifest needs some of it.
+const KEPT_FREE: u64 = 64_000_000;
+/// What a bundle may grow to, as it lies on the disk.
+const BUNDLE_AT_MOST: u64 = 1_000_000_000;
+
+/// A limit that was met: its name, its value, and why the run ends.
+pub struct Full {
+    /// The limit's name.
+    pub limit: &'static str,
+    /// Its value, for people.
+    pub value: String,
+    /// Why the run ends.
+    pub why: Ended,
+}
+
+/// Looks whether there is room for more.
+pub fn look(writer: &BundleWriter) -> Option<Full> {
+    let held = writer.bytes_written() + writer.bytes_in_flight();
+    if held > BUNDLE_AT_MOST {
+        return Some(Full { limit: "bundle size", value: format!("{BUNDLE_AT_MOST} bytes"), why: Ended::Space });
+    }
+    let free = writer.folder().and_then(free)?;
+    (free < KEPT_FREE).then(|| Full {
+        limit: "disk space kept free",
+        value: format!("{KEPT_FREE} bytes, {free} were left"),
+        why: Ended::Space,
+    })
+}
+
+/// Bytes that this user may still write on a file system; none where it does not tell.
+fn free(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    // Some network file systems answer zero for everything.
+    (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_disk_tells_what_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free(dir.path()).unwrap() > 0);
+        assert_eq!(free(&dir.path().join("nothing")), None);
+    }
+}
