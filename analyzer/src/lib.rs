@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod fact;
 pub mod facts;
 pub mod finding;
+pub mod pattern;
 pub mod report;
 pub mod rule;
 pub mod shape;

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use analyzer::finding::Findings;
+use analyzer::pattern::document::FamilyDocument;
 use analyzer::rule::document::RuleDocument;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -36,16 +37,23 @@ fn the_schema_of_findings_is_current() {
 }
 
 #[test]
+fn the_schema_of_patterns_is_current() {
+    is_current("patterns.schema.json", &schema::<FamilyDocument>());
+}
+
+#[test]
 fn every_rule_names_its_schema() {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
     for entry in walkdir::WalkDir::new(rules).into_iter().map(Result::unwrap) {
         let path = entry.path();
-        let of_patterns = path.parent().and_then(Path::file_name).is_some_and(|name| name == "patterns");
-        if path.extension().is_none_or(|extension| extension != "yaml") || of_patterns {
+        if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
+        let of_patterns = path.parent().and_then(Path::file_name).is_some_and(|name| name == "patterns");
+        let schema = if of_patterns { "patterns" } else { "rule" };
         let text = std::fs::read_to_string(path).unwrap();
         let first = text.lines().next().unwrap_or_default();
-        assert_eq!(first, "# yaml-language-server: $schema=../../schemas/rule.schema.json", "{}", path.display());
+        let expected = format!("# yaml-language-server: $schema=../../schemas/{schema}.schema.json");
+        assert_eq!(first, expected, "{}", path.display());
     }
 }

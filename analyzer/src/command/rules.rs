@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::finding::SubjectKind;
+use crate::pattern::message::MESSAGE;
 use crate::report::visible;
 use crate::rule::case::{self, Report};
 use crate::rule::evidence_id::EVIDENCE_IDS;
@@ -114,12 +115,13 @@ fn show(rules: &RuleSet, id: &str) -> anyhow::Result<ExitCode> {
 
 fn check(folder: &Path) -> anyhow::Result<ExitCode> {
     let files = RuleFiles::read(folder)?;
-    let rules = match RuleSet::compile(&files) {
+    let rules = match RuleSet::of_files(files) {
         Ok(rules) => rules,
-        Err(problems) => {
+        Err(LoadError::Problems(problems)) => {
             super::print(|out| writeln!(out, "{}", visible(&problems.to_string())))?;
             return Ok(super::could_not());
         }
+        Err(error) => return Err(error.into()),
     };
     let mut problems = 0;
     super::print(|out| {
@@ -169,6 +171,7 @@ const KINDS: &[SubjectKind] = &[
 ];
 
 fn facts() -> anyhow::Result<ExitCode> {
+    let rules = RuleSet::builtin()?;
     super::print(|out| {
         writeln!(out, "What a rule ranges over (`for:`), and the variable that its expressions have then.")?;
         writeln!(
@@ -182,7 +185,13 @@ fn facts() -> anyhow::Result<ExitCode> {
             writeln!(out, "  for: {:<22}{}: {}", name.as_str().unwrap_or_default(), root::variable(*kind), shape.name)?;
             queue.push(shape);
         }
+        writeln!(out, "\n`messages[\"ID\"]` is what a message pattern found in the subject's logs.")?;
+        queue.push(&MESSAGE);
         write_shapes(queue, out)?;
+        writeln!(out, "\nMessage patterns")?;
+        for pattern in rules.patterns().patterns() {
+            writeln!(out, "  {}", pattern.id)?;
+        }
         write_table("Filters: `value | filter`", FILTERS, out)?;
         write_table("Tests: `value is test`", TESTS, out)?;
         write_table("Evidence ids, which may continue behind a dot", EVIDENCE_IDS, out)

@@ -19,6 +19,8 @@ use crate::facts::{Facts, Subjects};
 use crate::finding::{
     BundleSummary, Cause, FINDINGS_FORMAT, Finding, Findings, Health, Outcome, Subject, SubjectKind, Verdict,
 };
+use crate::pattern::message::MessageIndex;
+use crate::pattern::{PatternSet, PatternValue, scan};
 
 /// How to analyze.
 #[derive(Debug, Clone, Default)]
@@ -33,10 +35,11 @@ const CHUNK: usize = 256;
 /// Judges a bundle.
 pub fn analyze(facts: &Facts, rules: &RuleSet, options: &Options) -> Findings {
     let wanted = |rule: &&Arc<Rule>| options.only.is_empty() || options.only.contains(&rule.id);
+    let shared = shared(facts, rules.patterns());
     let rules: Vec<Arc<Rule>> = rules.rules().iter().filter(wanted).cloned().collect();
-    let shared = shared(facts);
     let tallies = tallies(facts, &rules, &shared);
     let mut findings = empty(facts);
+    findings.bundle.unreadable.extend(shared.messages.hits().unreadable.iter().cloned());
     for (rule, tally) in rules.iter().zip(tallies) {
         tally.report(rule, &mut findings);
     }
@@ -48,8 +51,8 @@ pub fn analyze(facts: &Facts, rules: &RuleSet, options: &Options) -> Findings {
 }
 
 /// What one rule says of each subject, in order; where it looks at none, what it says instead.
-pub fn outcomes(facts: &Facts, rule: &Arc<Rule>) -> Vec<(Option<Subject>, Outcome)> {
-    let shared = shared(facts);
+pub fn outcomes(facts: &Facts, rule: &Arc<Rule>, patterns: &Arc<PatternSet>) -> Vec<(Option<Subject>, Outcome)> {
+    let shared = shared(facts, patterns);
     let subjects = facts.subjects(rule.range);
     let mut outcomes = Vec::new();
     for index in 0..subjects.len() {
@@ -65,12 +68,22 @@ pub fn outcomes(facts: &Facts, rule: &Arc<Rule>) -> Vec<(Option<Subject>, Outcom
     outcomes
 }
 
-fn shared(facts: &Facts) -> Arc<Shared> {
+fn shared(facts: &Facts, patterns: &Arc<PatternSet>) -> Arc<Shared> {
     Arc::new(Shared {
+        messages: Arc::new(messages(facts, patterns)),
+        patterns: Value::from_object(PatternValue(patterns.clone())),
         cluster: facts.subjects(SubjectKind::Cluster).value(0),
         collected: Value::from(facts.collected().to_string()),
         availability: Availability::new(facts.evidence().clone(), facts.node_names().to_vec()),
     })
+}
+
+/// What the patterns find in all logs.
+fn messages(facts: &Facts, patterns: &Arc<PatternSet>) -> MessageIndex {
+    let logs = facts.logs().to_vec();
+    let paths: Vec<&str> = logs.iter().map(|log| &**log.path()).collect();
+    let hits = scan(facts.evidence().bundle(), &paths, patterns, rayon::current_num_threads());
+    MessageIndex::new(patterns.clone(), logs, hits)
 }
 
 fn context(subjects: &Subjects, index: usize, shared: &Arc<Shared>) -> SubjectContext {

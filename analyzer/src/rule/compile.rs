@@ -11,10 +11,11 @@ use super::expression::{Expression, Template};
 use super::root;
 use super::yaml::Located;
 use super::{Applies, Grade, Need, Placed, RemedyTemplates, Rule};
+use crate::pattern::PatternSet;
 
 /// Compiles a rule, or says all that is wrong with it.
-pub fn compile(file: &SourceFile, document: RuleDocument) -> Result<Rule, Vec<Problem>> {
-    let mut compiler = Compiler { file, problems: Vec::new(), names: Names::default() };
+pub fn compile(file: &SourceFile, document: RuleDocument, patterns: &PatternSet) -> Result<Rule, Vec<Problem>> {
+    let mut compiler = Compiler { file, patterns, problems: Vec::new(), names: Names::default() };
     let rule = compiler.rule(document);
     match (rule, compiler.problems) {
         (Some(rule), problems) if problems.is_empty() => Ok(rule),
@@ -24,6 +25,7 @@ pub fn compile(file: &SourceFile, document: RuleDocument) -> Result<Rule, Vec<Pr
 
 struct Compiler<'f> {
     file: &'f SourceFile,
+    patterns: &'f PatternSet,
     problems: Vec<Problem>,
     names: Names,
 }
@@ -39,7 +41,7 @@ impl Compiler<'_> {
         let needs_to_pass = self.needs(&document.needs_to_pass);
         self.names = Names::default().with(root::variable(document.range), root::shape(document.range));
         let select = document.select.as_ref().and_then(|select| self.expression("select", select));
-        self.names = root::names(document.range);
+        self.names = root::names(document.range, self.patterns);
         let lets = self.lets(&document.lets);
         let applies = self.applies(&document);
         let evidence = self.evidence(&document.evidence);

@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bundle::Scope;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::availability::Availability;
-use super::root::{CLUSTER, COLLECTED, KNOWN};
+use super::root::{CLUSTER, COLLECTED, KNOWN, MESSAGES, PATTERNS};
 use super::{Rule, root};
 use crate::finding::{Subject, SubjectKind};
-use bundle::Scope;
+use crate::pattern::message::{MessageIndex, Whose};
 
 /// A subject, ready for rules to look at.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub struct Shared {
     pub cluster: Value,
     /// The time of collection.
     pub collected: Value,
+    /// What message patterns found.
+    pub messages: Arc<MessageIndex>,
+    /// The message patterns, as a value.
+    pub patterns: Value,
     /// Which evidence is there.
     pub availability: Availability,
 }
@@ -40,6 +45,15 @@ impl SubjectContext {
     pub fn for_rule(self: &Arc<Self>, rule: &Arc<Rule>) -> Value {
         let values = rule.lets.iter().map(|_| OnceLock::new()).collect();
         Value::from_object(RuleContext { subject: self.clone(), rule: rule.clone(), values })
+    }
+
+    /// Whose logs the subject's are.
+    fn whose_logs(&self) -> Whose {
+        match (self.subject.kind, &self.scope) {
+            (SubjectKind::Log, _) => Whose::Log(self.subject.name.clone()),
+            (_, Scope::Cluster) => Whose::All,
+            (_, scope) => Whose::Of(scope.clone()),
+        }
     }
 }
 
@@ -72,6 +86,8 @@ impl Object for RuleContext {
         match name {
             CLUSTER => Some(self.subject.shared.cluster.clone()),
             COLLECTED => Some(self.subject.shared.collected.clone()),
+            MESSAGES => Some(self.subject.shared.messages.value(self.subject.whose_logs())),
+            PATTERNS => Some(self.subject.shared.patterns.clone()),
             KNOWN => Some(Value::from_object(Known(self.subject.clone()))),
             _ => self.own(name),
         }

@@ -9,14 +9,16 @@ use walkdir::WalkDir;
 use super::diagnostic::{Problem, Problems, SourceFile};
 use super::document::RuleDocument;
 use super::{Rule, builtin, compile, yaml};
+use crate::pattern::PatternSet;
 
 /// The folder, beside the families of rules, that holds message patterns.
 pub const PATTERNS: &str = "patterns";
 
 /// All rules that are in force.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
+    patterns: Arc<PatternSet>,
     cases: BTreeMap<String, SourceFile>,
 }
 
@@ -63,18 +65,27 @@ impl RuleSet {
         Ok(RuleSet::compile(&files)?)
     }
 
-    /// The rules of a folder alone.
+    /// The rules of a folder alone, with the built-in message patterns.
     pub fn folder(folder: &Path) -> Result<RuleSet, LoadError> {
-        Ok(RuleSet::compile(&RuleFiles::read(folder)?)?)
+        RuleFiles::read(folder).and_then(RuleSet::of_files)
+    }
+
+    /// The rules of these files, with the built-in message patterns that they do not bring themselves.
+    pub fn of_files(mut files: RuleFiles) -> Result<RuleSet, LoadError> {
+        let name = |file: &SourceFile| file.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let own: Vec<String> = files.patterns.iter().map(name).collect();
+        files.patterns.extend(builtin::files().patterns.into_iter().filter(|file| !own.contains(&name(file))));
+        Ok(RuleSet::compile(&files)?)
     }
 
     /// Compiles files; says all that is wrong with all of them.
     pub fn compile(files: &RuleFiles) -> Result<RuleSet, Problems> {
-        let mut set = RuleSet::default();
+        let patterns = Arc::new(PatternSet::compile(&files.patterns).map_err(Problems)?);
+        let mut set = RuleSet { rules: Vec::new(), patterns, cases: BTreeMap::new() };
         let mut problems = Vec::new();
         for (file, cases) in &files.rules {
             let parsed = yaml::parse::<RuleDocument>(file).map_err(|problem| vec![problem]);
-            match parsed.and_then(|document| compile::compile(file, document)) {
+            match parsed.and_then(|document| compile::compile(file, document, &set.patterns)) {
                 Ok(rule) => set.add(rule, cases.as_ref(), &mut problems),
                 Err(wrong) => problems.extend(wrong),
             }
@@ -108,6 +119,11 @@ impl RuleSet {
     /// The rules, by id.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// The message patterns.
+    pub fn patterns(&self) -> &Arc<PatternSet> {
+        &self.patterns
     }
 
     /// The rule of this id.

@@ -33,7 +33,7 @@ pub fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T, Problem> {
         return Err(Problem::new(file, 0..0, format!("the file is larger than {FILE_LIMIT} bytes")));
     }
     serde_saphyr::from_str(&file.text).map_err(|error| {
-        let span = error.location().map_or(0..0, |location| byte_range(&location));
+        let span = error.location().map_or(0..0, |location| place_of_error(file, &location));
         Problem::new(file, span, message_of(&error))
     })
 }
@@ -47,6 +47,19 @@ fn message_of(error: &serde_saphyr::Error) -> String {
         Some((message, _)) => message.to_owned(),
         None => first.to_owned(),
     }
+}
+
+/// Where the YAML itself is wrong the parser knows the line and the column alone.
+fn place_of_error(file: &SourceFile, location: &serde_saphyr::Location) -> Range<usize> {
+    if location.span().byte_offset().is_some() {
+        return byte_range(location);
+    }
+    let line = usize::try_from(location.line()).unwrap_or(1).saturating_sub(1);
+    let column = usize::try_from(location.column()).unwrap_or(1).saturating_sub(1);
+    let begin: usize = file.text.split_inclusive('\n').take(line).map(str::len).sum();
+    let text = file.text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let start = begin + text.char_indices().nth(column).map_or(text.len(), |(offset, _)| offset);
+    start..start
 }
 
 fn byte_range(location: &serde_saphyr::Location) -> Range<usize> {
@@ -142,5 +155,8 @@ mod tests {
         let file = SourceFile::new("r.yaml", "when: [1\n");
         let problem = parse::<Document>(&file).err().unwrap();
         assert!(problem.render().contains("r.yaml:"), "{}", problem.render());
+        let file = SourceFile::new("r.yaml", "id: x\nwhen: a: b\n");
+        let problem = parse::<Document>(&file).err().unwrap();
+        assert!(problem.render().contains("r.yaml:2:8"), "{}", problem.render());
     }
 }

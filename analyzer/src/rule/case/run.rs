@@ -57,7 +57,7 @@ fn of_rule(rules: &RuleSet, rule: &Arc<Rule>) -> Report {
         if let Some(count) = report.cases.get_mut(slot) {
             *count += 1;
         }
-        for failure in run(rule, case) {
+        for failure in run(rules, rule, case) {
             report.failures.push(format!("{}:{}: {}: {failure}", file.path, case.line, case.name));
         }
     }
@@ -65,14 +65,14 @@ fn of_rule(rules: &RuleSet, rule: &Arc<Rule>) -> Report {
 }
 
 /// Runs one case; says what does not agree.
-pub fn run(rule: &Arc<Rule>, case: &Case) -> Vec<String> {
+pub fn run(rules: &RuleSet, rule: &Arc<Rule>, case: &Case) -> Vec<String> {
     let mut failures = shape(rule, case);
     let (bundle, folder) = match mini_bundle::open(case) {
         Ok(opened) => opened,
         Err(reason) => return vec![reason],
     };
     let facts = Facts::new(bundle);
-    let found: Vec<(String, Outcome)> = outcomes(&facts, rule)
+    let found: Vec<(String, Outcome)> = outcomes(&facts, rule, rules.patterns())
         .into_iter()
         .map(|(subject, outcome)| (subject.map_or(NOTHING.to_owned(), |subject| subject.to_string()), outcome))
         .collect();

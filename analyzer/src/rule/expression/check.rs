@@ -4,6 +4,7 @@
 //! This is the one module that uses minijinja's parsed form.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use minijinja::machinery::ast::{self, CallArg, Expr, Stmt};
 use minijinja::machinery::{parse, parse_expr};
@@ -11,6 +12,7 @@ use minijinja::machinery::{parse, parse_expr};
 use super::list::ELEMENT;
 use super::{FILTERS, TESTS, describe, text};
 use crate::rule::evidence_id;
+use crate::rule::root::MESSAGES;
 use crate::shape::{RecordShape, Shape};
 
 /// What is known of a value before it exists.
@@ -27,7 +29,7 @@ pub enum Type {
     /// A map from any name to such values.
     Map(Box<Type>),
     /// A map from these names to such values.
-    Table(&'static [&'static str], Box<Type>),
+    Table(Arc<[String]>, Box<Type>),
 }
 
 impl PartialEq for RecordShape {
@@ -205,10 +207,10 @@ impl Checker<'_> {
             Type::Any => Type::Any,
             Type::Map(value) => (**value).clone(),
             Type::Table(keys, value) => {
-                if keys.contains(&name) {
+                if keys.iter().any(|key| key == name) {
                     return (**value).clone();
                 }
-                self.refuse(range, format!("unknown name `{name}`"), "`dossier rules facts` lists the names")
+                self.refuse(range, format!("unknown name `{name}`"), "`dossier rules facts` lists them")
             }
             Type::Record(shape) => match shape.field(name) {
                 Some(field) => Type::from(&field.shape),
@@ -252,6 +254,13 @@ impl Checker<'_> {
             return self.element_filter(filter, &of, range);
         }
         let fields = self.arguments(&filter.args, filter.name, &of);
+        if filter.name == "captured" {
+            match filter.args.as_slice() {
+                [CallArg::Pos(id)] => self.pattern(id),
+                _ => drop(self.refuse(range, "`captured` takes one pattern id".to_owned(), "in quotes")),
+            }
+            return Type::Map(Box::new(Type::Scalar));
+        }
         let element = element(&of);
         match filter.name {
             "first" | "last" | "min" | "max" => element,
@@ -322,6 +331,9 @@ impl Checker<'_> {
             | CallArg::PosSplat(value)
             | CallArg::KwargSplat(value)) = argument;
             self.expr(value);
+            if test.name == "saying" {
+                self.pattern(value);
+            }
             if test.name != "matching" {
                 continue;
             }
@@ -342,6 +354,16 @@ impl Checker<'_> {
             self.refuse(range, format!("unknown test `{}`", test.name), format!("tests: {}", known.join(", ")));
         }
         Type::Scalar
+    }
+
+    /// The id of a message pattern, which must be one of those that `messages` has.
+    fn pattern(&mut self, id: &Expr<'_>) {
+        match (literal(id), self.names.get(MESSAGES).cloned()) {
+            (Some((id, range)), Some(messages)) => drop(self.field(&messages, &id, range)),
+            _ => {
+                drop(self.refuse(self::range(id), "not the id of a message pattern".to_owned(), "a literal in quotes"))
+            }
+        }
     }
 
     /// The only function is `known("evidence.id")`.
@@ -503,7 +525,7 @@ mod unit_tests {
     fn names() -> Names {
         Names::default()
             .with("node", Type::Record(&NODE))
-            .with("messages", Type::Table(&["oom"], Box::new(Type::Scalar)))
+            .with("messages", Type::Table(Arc::from(["oom".to_owned()]), Box::new(Type::Scalar)))
     }
 
     fn accepted(source: &str) -> Type {

@@ -3,8 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use minijinja::{Error, ErrorKind, State, Value};
 
-/// The root that holds the time of collection.
-pub const COLLECTED: &str = "collected";
+use crate::rule::root::COLLECTED;
 
 /// Seconds from a timestamp to the time of collection; nothing where the value is no timestamp.
 pub fn age(state: &State, value: &Value) -> Result<Value, Error> {

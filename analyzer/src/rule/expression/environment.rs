@@ -20,6 +20,7 @@ pub const FILTERS: &[(&str, &str)] = &[
     ("age", "seconds from a timestamp to the time of collection"),
     ("all", "whether the expression holds for every element: `pods | all(\"it.ready\")`"),
     ("any", "whether the expression holds for an element: `pods | any(\"it.phase == 'Pending'\")`"),
+    ("captured", "the named parts that a message pattern finds: `event.message | captured(\"kubelet-dial-timeout\")`"),
     ("count", "how many elements there are, or for how many the expression holds"),
     ("default", "another value where there is none"),
     ("float", "the number in a string"),
@@ -75,6 +76,7 @@ pub const TESTS: &[(&str, &str)] = &[
     ("none", "a value that is null"),
     ("number", "a number"),
     ("overlapping", "a CIDR that shares addresses with the other, or with one of a list"),
+    ("saying", "a text in which the message pattern is found: `event.message is saying(\"sandbox-changed\")`"),
     ("sequence", "a list"),
     ("startingwith", "a string that starts with the other"),
     ("string", "a string"),
@@ -104,6 +106,7 @@ fn add_filters(env: &mut Environment<'static>) {
     env.add_filter("age", duration::age);
     env.add_filter("all", list::all);
     env.add_filter("any", list::any);
+    env.add_filter("captured", text::captured);
     env.add_filter("count", list::count);
     env.add_filter("default", filters::default);
     env.add_filter("float", filters::float);
@@ -158,6 +161,7 @@ fn add_tests(env: &mut Environment<'static>) {
     env.add_test("none", tests::is_none);
     env.add_test("number", tests::is_number);
     env.add_test("overlapping", network::is_overlapping);
+    env.add_test("saying", text::is_saying);
     env.add_test("sequence", tests::is_sequence);
     env.add_test("startingwith", tests::is_startingwith);
     env.add_test("string", tests::is_string);

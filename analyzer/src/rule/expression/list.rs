@@ -9,9 +9,9 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::duration::COLLECTED;
 use super::environment::environment;
 use super::work;
+use crate::rule::root::{COLLECTED, PATTERNS};
 
 /// The name of the element in an inner expression.
 pub const ELEMENT: &str = "it";
@@ -97,8 +97,8 @@ fn inner(expression: &str) -> Result<Rc<Inner>, Error> {
     let compiled = environment().compile_expression_owned(expression.to_owned())?;
     let mut outer: Vec<String> =
         compiled.undeclared_variables(false).into_iter().filter(|name| name != ELEMENT).collect();
-    // `age` and `until` look this one up without naming it.
-    outer.push(COLLECTED.to_owned());
+    // Some filters and tests look these up without naming them.
+    outer.extend([COLLECTED.to_owned(), PATTERNS.to_owned()]);
     let inner = Rc::new(Inner { compiled, outer });
     INNER.with_borrow_mut(|cache| cache.insert(expression.to_owned(), inner.clone()));
     Ok(inner)

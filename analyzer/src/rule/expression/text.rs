@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 use regex::{Regex, RegexBuilder};
 
 use super::work;
+use crate::pattern::{Pattern, PatternValue};
+use crate::rule::root::PATTERNS;
 
 /// Bytes that a compiled regular expression may take.
 const REGEX_SIZE: usize = 1 << 20;
@@ -15,6 +17,29 @@ const REGEX_SIZE: usize = 1 << 20;
 /// Whether the string contains the other.
 pub fn is_containing(value: &Value, part: &str) -> bool {
     value.as_str().is_some_and(|text| text.contains(part))
+}
+
+/// Whether the message pattern is found in the string.
+pub fn is_saying(state: &State, value: &Value, pattern: &str) -> Result<bool, Error> {
+    let Some(text) = value.as_str() else { return Ok(false) };
+    work::spend(1 + text.len() as u64 / 1024)?;
+    with_pattern(state, pattern, |pattern| pattern.is_in(text))
+}
+
+/// The named parts that the message pattern finds in the string; none where it is not found.
+pub fn captured(state: &State, value: &Value, pattern: &str) -> Result<Value, Error> {
+    let Some(text) = value.as_str() else { return Ok(Value::UNDEFINED) };
+    work::spend(1 + text.len() as u64 / 1024)?;
+    with_pattern(state, pattern, |pattern| Value::from(pattern.captures(text.as_bytes())))
+}
+
+fn with_pattern<T>(state: &State, id: &str, answer: impl FnOnce(&Pattern) -> T) -> Result<T, Error> {
+    let patterns = state.lookup(PATTERNS);
+    let patterns = patterns.as_ref().and_then(|value| value.downcast_object_ref::<PatternValue>());
+    match patterns.and_then(|PatternValue(patterns)| patterns.get(id)) {
+        Some(pattern) => Ok(answer(pattern)),
+        None => Err(Error::new(ErrorKind::InvalidOperation, format!("there is no message pattern `{id}`"))),
+    }
 }
 
 /// Whether the regular expression is found in the string.
