@@ -3,3 +3,4 @@
 
 mod api_server;
 mod browser;
+mod host;

@@ -67,11 +67,14 @@ pub struct Options {
     ///
     /// Without the service account controller no namespace has a default account, so that admission check is off then.
     pub controllers: Vec<String>,
+    /// Whether the scheduler binds pods to nodes.
+    pub scheduler: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { address: Ipv4Addr::LOCALHOST, port: None, cluster: "example".into(), controllers: Vec::new() }
+        let (address, cluster) = (Ipv4Addr::LOCALHOST, "example".into());
+        Options { address, port: None, cluster, controllers: Vec::new(), scheduler: false }
     }
 }
 
@@ -122,9 +125,9 @@ impl ApiServer {
         self.folder.join("pki").join(format!("{}.conf", user.name()))
     }
 
-    /// The certificate of the authority that signed the server's.
-    pub fn authority(&self) -> PathBuf {
-        self.folder.join("pki/ca.crt")
+    /// The authority that signed the server's certificate and its users'.
+    pub fn authority(&self) -> Authority {
+        Authority::open(&self.folder.join("pki"))
     }
 
     /// A real kubectl that speaks to this server as `user`, ready for its arguments.
@@ -219,18 +222,21 @@ struct Programs {
     etcd: Program,
     apiserver: Program,
     controllers: Option<Program>,
+    scheduler: Option<Program>,
     kubectl: PathBuf,
 }
 
 impl Programs {
     fn find(options: &Options) -> Result<Self, Missing> {
         require::program("openssl")?;
-        let controllers = match options.controllers.is_empty() {
-            true => None,
-            false => Some(programs::kube("kube-controller-manager")?),
-        };
-        let apiserver = programs::kube("kube-apiserver")?;
-        Ok(Programs { etcd: programs::etcd()?, apiserver, controllers, kubectl: programs::kubectl()? })
+        let wanted = |wanted: bool, name: &str| wanted.then(|| programs::kube(name)).transpose();
+        Ok(Programs {
+            apiserver: programs::kube("kube-apiserver")?,
+            controllers: wanted(!options.controllers.is_empty(), "kube-controller-manager")?,
+            scheduler: wanted(options.scheduler, "kube-scheduler")?,
+            etcd: programs::etcd()?,
+            kubectl: programs::kubectl()?,
+        })
     }
 }
 
@@ -250,9 +256,11 @@ fn certificates(folder: &Path, options: &Options, url: &str) -> Result<()> {
         authority.issue(user.name(), user.subject(), "", ALWAYS)?;
         authority.kubeconfig(user.name(), &options.cluster, url)?;
     }
-    if !options.controllers.is_empty() {
-        authority.issue("controllers", "/CN=system:kube-controller-manager", "", ALWAYS)?;
-        authority.kubeconfig("controllers", &options.cluster, url)?;
+    for (name, subject) in
+        [("controllers", "/CN=system:kube-controller-manager"), ("scheduler", "/CN=system:kube-scheduler")]
+    {
+        authority.issue(name, subject, "", ALWAYS)?;
+        authority.kubeconfig(name, &options.cluster, url)?;
     }
     Ok(())
 }
@@ -290,8 +298,13 @@ fn script(folder: &Path, options: &Options, port: u16, programs: &Programs) -> R
         manager.args(["--leader-elect=false", "--service-account-private-key-file=pki/apiserver.key"]);
         manager.args(["--root-ca-file=pki/ca.crt", "--secure-port=0"]);
         manager.arg(format!("--controllers={}", options.controllers.join(",")));
-        // The manager gives up while the server is not there yet, so it is started again until it is.
+        // It gives up while the server is not there yet, so it is started again until it is.
         script.push_str(&kept_running("controllers", &manager, "sleep 0.5"));
+    }
+    if let Some(program) = &programs.scheduler {
+        let mut scheduler = program.command();
+        scheduler.args(["--kubeconfig=pki/scheduler.conf", "--leader-elect=false", "--secure-port=0"]);
+        script.push_str(&kept_running("scheduler", &scheduler, "sleep 0.5"));
     }
     // `read` returns when the pipe is closed, which the kernel does when the process that started this shell is gone.
     script.push_str("read -r _\ntouch stop\nkill -KILL $(cat *.pid)\nwait\ncd /\nrm -rf ");

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 /// The cache folder: `DOSSIER_TEST_CACHE`, or `dossier-tests` in the user's cache folder.
 pub fn folder() -> Result<PathBuf> {
@@ -49,4 +50,9 @@ pub fn filled(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Path
     fill(&partial)?;
     fs::rename(&partial, &ready)?;
     Ok(ready)
+}
+
+/// A short name for content: what is built of other content gets another folder of the cache.
+pub fn digest(content: &[u8]) -> String {
+    Sha256::digest(content).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }

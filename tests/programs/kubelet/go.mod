@@ -1,0 +1,3 @@
+module dossier.invalid/tests/kubelet
+
+go 1.24.0
