@@ -9,6 +9,7 @@ pub mod pki;
 pub mod product;
 pub mod programs;
 pub mod require;
+pub mod scenario;
 
 pub use api_server::{ApiServer, Options, User};
 pub use host::Host;
