@@ -112,6 +112,7 @@ fn hostile_bundle(path: &Path) {
                 uid: None,
             }),
             hosts: Vec::new(),
+            merged: None,
             clocks: Vec::new(),
             limits: Vec::new(),
             symptom: None,
