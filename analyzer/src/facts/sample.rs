@@ -67,6 +67,7 @@ impl Sample {
             clocks: Vec::new(),
             limits: Vec::new(),
             symptom: None,
+            merged: None,
             items: self.items,
         };
         std::fs::write(self.folder.path().join(layout::MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
