@@ -1,5 +1,10 @@
 //! Asks a cluster through its API server.
 
+mod component;
+mod json;
+mod namespace;
+mod strip;
+
 use crate::plan::PlanLine;
 use crate::run::Run;
 
