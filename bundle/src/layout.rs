@@ -31,6 +31,12 @@ pub fn table(group: &str, resource: &str) -> String {
     format!("cluster/{}/{}.table.json", group_folder(group), component(resource))
 }
 
+/// One object of a resource whose lists are kept without their content.
+pub fn object(group: &str, resource: &str, namespace: &str, name: &str) -> String {
+    let folder = group_folder(group);
+    format!("cluster/{folder}/{}/{}/{}.json", component(resource), component(namespace), component(name))
+}
+
 /// Something of the cluster that is not a list: `cluster/version.json`.
 pub fn cluster_file(name: &str) -> String {
     format!("cluster/{}", component(name))

@@ -167,7 +167,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
         None => {
             let run = cli.cluster;
             let node = run.this_host.then(|| node::Options::this_host(run.node_name));
-            let name = cluster::name(&run.cluster)?;
+            let name = cluster::name(&run.cluster);
             let mut lines = cluster::plan(&run.cluster);
             lines.extend(node.iter().flat_map(node::plan));
             let job = Job {
@@ -187,6 +187,14 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
 async fn collect(job: Job) -> anyhow::Result<Outcome> {
     crate::run::be_gentle();
     let kind = if job.cluster.is_some() { RunKind::Cluster } else { RunKind::Node };
+    let connection = match &job.cluster {
+        None => None,
+        Some(options) => match cluster::connect(options).await {
+            // A bundle in which nothing is of the cluster would only look like one.
+            Err(error) if job.node.is_none() => return Err(error),
+            connection => Some(connection),
+        },
+    };
     let to_stdout = job.out.as_deref() == Some(Path::new("-"));
     let writer = writer(&job)?;
     let run = Run::new(writer, job.budget, Progress::on_stderr(job.plan.lines().len()));
@@ -196,8 +204,12 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         let run = run.clone();
         tokio::task::spawn_blocking(move || node::collect(&run, &options))
     });
-    let asked = match &job.cluster {
-        Some(options) => cluster::collect(&run, options).await.context("while asking the cluster"),
+    let asked = match connection {
+        Some(Ok(connection)) => cluster::collect(&run, connection).await.context("while asking the cluster"),
+        Some(Err(error)) => {
+            cluster::record_unreachable(&run, &error);
+            Err(error)
+        }
         None => Ok(()),
     };
     let read = match node {

@@ -4,5 +4,5 @@
 pub mod cursor;
 pub mod list_reader;
 
-pub use cursor::{Cursor, Malformed};
+pub use cursor::Malformed;
 pub use list_reader::{ListError, ListReader, Part};

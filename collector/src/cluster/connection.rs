@@ -1,0 +1,242 @@
+//! Which cluster is asked, as whom, and whether its API server answers at all.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::header::{DATE, HeaderValue, USER_AGENT};
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use super::failure::Failure;
+
+/// How the cluster is reached.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Options {
+    /// The kubeconfig to use [default: $KUBECONFIG, then ~/.kube/config, then the pod's service account]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context to use [default: its current context]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+/// The API server indents its JSON, twice the bytes, for a name that begins with curl, Wget or Mozilla/5.0.
+const NAME: &str = concat!("dossier-collect/", env!("CARGO_PKG_VERSION"));
+/// How long the first answer may take; a server that needs longer for /version will not serve lists either.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
+/// How long a TCP connection and its handshake may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A cluster whose API server answers.
+pub struct Connection {
+    /// Sends requests with the credentials.
+    pub client: kube::Client,
+    /// The cluster's name in the kubeconfig, or `in-cluster`.
+    pub name: String,
+    /// The server's URL.
+    pub server: Uri,
+    /// The name that its certificate must carry, where it is not the URL's host.
+    pub tls_server_name: Option<String>,
+    /// Whether a proxy stands in between.
+    pub proxied: bool,
+    /// What it answered to the first request.
+    pub first: FirstAnswer,
+}
+
+impl Connection {
+    /// The server's `gitVersion`, where it told it.
+    pub fn git_version(&self) -> Option<String> {
+        /// Enough of what `/version` answers.
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            git_version: String,
+        }
+        serde_json::from_slice::<Version>(&self.first.body).ok().map(|version| version.git_version)
+    }
+}
+
+/// The answer to `GET /version`, by which the server showed that it is there.
+pub struct FirstAnswer {
+    /// The HTTP status; not everybody may ask for the version.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Bytes,
+    /// The server's clock, which speaks in whole seconds.
+    pub date: Option<Timestamp>,
+    /// Our clock when the request was sent, and how long the answer took, connecting included.
+    pub asked: Timestamp,
+    /// See `asked`.
+    pub took: Duration,
+}
+
+/// The cluster's name in the default file name and in the manifest; reads the kubeconfig and contacts nobody.
+pub fn name(options: &Options) -> String {
+    match kubeconfig(options) {
+        Ok(Some(config)) => cluster_name(&config, options).unwrap_or_else(|| "cluster".to_owned()),
+        Ok(None) => "in-cluster".to_owned(),
+        Err(_) => "cluster".to_owned(),
+    }
+}
+
+/// Reads the credentials and sends the first request. An error is a line that says what to do.
+pub async fn connect(options: &Options) -> anyhow::Result<Connection> {
+    let (config, name) = config(options).await?;
+    let server = config.cluster_url.clone();
+    let (tls_server_name, proxied) = (config.tls_server_name.clone(), config.proxy_url.is_some());
+    // Building the client runs the kubeconfig's credential plugin, which may take its time.
+    let client = tokio::task::spawn_blocking(move || kube::Client::try_from(config))
+        .await
+        .context("the credentials could not be prepared")?
+        .map_err(|error| {
+            let reason = Failure::connection(&error).reason;
+            anyhow::anyhow!(
+                "the kubeconfig's credentials cannot be used: {reason}; check that `kubectl version` works here"
+            )
+        })?;
+    let first = match first_answer(&client).await {
+        Err(failure) if failure.passing => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            first_answer(&client).await
+        }
+        first => first,
+    };
+    let first = first.map_err(|failure| {
+        anyhow::anyhow!(
+            "the API server {server} cannot be reached: {}; check that `kubectl version` works from here, or read hosts \
+             one by one with `dossier-collect node`",
+            failure.reason
+        )
+    })?;
+    Ok(Connection { client, name, server, tls_server_name, proxied, first })
+}
+
+async fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
+    let (mut config, name) = match kubeconfig(options)? {
+        Some(kubeconfig) => {
+            let name = cluster_name(&kubeconfig, options).with_context(|| no_context(&kubeconfig, options))?;
+            let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(|error| {
+                anyhow::anyhow!("the kubeconfig cannot be used: {error}; see `kubectl config view`")
+            })?;
+            (config, name)
+        }
+        None => {
+            let config = kube::Config::incluster()
+                .map_err(|error| anyhow::anyhow!("the pod's service account cannot be used: {error}; mount its token, or name a kubeconfig with --kubeconfig"))?;
+            (config, "in-cluster".to_owned())
+        }
+    };
+    config.headers.push((USER_AGENT, HeaderValue::from_static(NAME)));
+    config.connect_timeout = Some(CONNECT);
+    // kube's own policy tries 15 times over up to 1000 s; ours knows the deadline of the item (request.rs).
+    config.default_retry = false;
+    // On the machine itself compressing costs the server more than sending; over a link it saves nine tenths.
+    config.disable_compression |= is_loopback(&config.cluster_url);
+    Ok((config, name))
+}
+
+/// The kubeconfig that was named or found; none where the pod's service account is to be used.
+fn kubeconfig(options: &Options) -> anyhow::Result<Option<Kubeconfig>> {
+    if let Some(path) = &options.kubeconfig {
+        let read = Kubeconfig::read_from(path);
+        let read = read.map_err(|error| anyhow::anyhow!("{error}; name a readable kubeconfig with --kubeconfig"))?;
+        return Ok(Some(read));
+    }
+    match Kubeconfig::read() {
+        Ok(config) => Ok(Some(config)),
+        Err(_) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Ok(None),
+        Err(error) => Err(anyhow::anyhow!(
+            "no cluster to ask: {error}; name a kubeconfig with --kubeconfig, or read this host alone with `dossier-collect node`"
+        )),
+    }
+}
+
+/// The name of the cluster in the chosen context.
+fn cluster_name(config: &Kubeconfig, options: &Options) -> Option<String> {
+    let context = options.context.as_ref().or(config.current_context.as_ref())?;
+    let named = config.contexts.iter().find(|named| named.name == *context)?;
+    Some(named.context.as_ref()?.cluster.clone())
+}
+
+fn no_context(config: &Kubeconfig, options: &Options) -> String {
+    let names: Vec<&str> = config.contexts.iter().map(|named| named.name.as_str()).collect();
+    let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+    match options.context.as_ref().or(config.current_context.as_ref()) {
+        Some(context) => format!("the kubeconfig has no context {context} ({known}); choose one with --context"),
+        None => format!("the kubeconfig has no current context ({known}); choose one with --context"),
+    }
+}
+
+fn is_loopback(server: &Uri) -> bool {
+    let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn first_answer(client: &kube::Client) -> Result<FirstAnswer, Failure> {
+    /// /version is half a kilobyte; what is longer comes from something that is no API server.
+    const LONGEST: usize = 64 << 10;
+
+    let request = Request::get("/version").body(Body::empty());
+    let request = request.map_err(|error| Failure::connection(&error))?;
+    let (asked, clock) = (Timestamp::now(), Instant::now());
+    let answered = tokio::time::timeout(FIRST_ANSWER, async {
+        let response = client.send(request).await.map_err(|error| Failure::connection(&error))?;
+        let took = clock.elapsed();
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, LONGEST).collect().await;
+        let body = body.map_err(|error| Failure::connection(error.as_ref()))?.to_bytes();
+        let date = head.headers.get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|date| date.timestamp());
+        Ok(FirstAnswer { status: head.status, body, date, asked, took })
+    });
+    let late = |_| Failure::timeout(format!("no answer to GET /version within {} s", FIRST_ANSWER.as_secs()));
+    answered.await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const TWO: &str = r"{apiVersion: v1, kind: Config, current-context: b,
+        clusters: [{name: east, cluster: {server: 'https://127.0.0.1:1'}}, {name: west, cluster: {server: 'https://[::1]:1'}}],
+        contexts: [{name: a, context: {cluster: east}}, {name: b, context: {cluster: west}}]}";
+
+    #[test]
+    fn the_name_is_that_of_the_contexts_cluster() {
+        let config = Kubeconfig::from_yaml(TWO).unwrap();
+        assert_eq!(cluster_name(&config, &Options::default()).as_deref(), Some("west"));
+        let chosen = Options { context: Some("a".to_owned()), ..Options::default() };
+        assert_eq!(cluster_name(&config, &chosen).as_deref(), Some("east"));
+        let missing = Options { context: Some("c".to_owned()), ..Options::default() };
+        assert_eq!(cluster_name(&config, &missing), None);
+        assert_eq!(
+            no_context(&config, &missing),
+            "the kubeconfig has no context c (it has a, b); choose one with --context"
+        );
+    }
+
+    #[test]
+    fn only_this_machine_is_spared_compression() {
+        for (server, loopback) in [
+            ("https://127.0.0.1:6443", true),
+            ("https://[::1]:6443", true),
+            ("https://localhost", true),
+            ("https://10.0.0.1", false),
+        ] {
+            assert_eq!(is_loopback(&server.parse().unwrap()), loopback, "{server}");
+        }
+    }
+
+    #[test]
+    fn the_name_does_not_make_the_server_indent() {
+        assert!(["curl", "Wget", "Mozilla/5.0"].iter().all(|name| !NAME.starts_with(name)));
+    }
+}

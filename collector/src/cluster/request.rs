@@ -1,0 +1,249 @@
+//! One request to the API server: its deadline, its retries, its answer as a stream.
+//!
+//! Whoever asks is a blocking thread that also does the work on the answer (taking apart, stripping, deflating,
+//! hashing); the sockets are served by the runtime's threads meanwhile. [`Body`] is the bridge between them.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use bundle::manifest::ItemStatus;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use kube::client::Body as KubeBody;
+use tokio::runtime::Handle;
+
+use super::failure::Failure;
+use crate::run::Run;
+
+/// How long the server may take to begin its answer: as long as kube-apiserver itself lets a request take.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// How long nothing may come in the middle of an answer.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How often a request is sent in all, where the failure may pass.
+const ATTEMPTS: u32 = 4;
+/// The pause before the second attempt; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(400);
+/// The longest that a server's Retry-After is obeyed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How much of an error's body is read.
+const ERROR_BODY: u64 = 64 << 10;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Path and query.
+    pub path: String,
+    accept: &'static str,
+    json: Option<Vec<u8>>,
+    attempts: u32,
+    /// When the item for which it is asked must be done.
+    deadline: Instant,
+}
+
+impl Ask {
+    /// A GET of JSON.
+    pub fn get(path: impl Into<String>, deadline: Instant) -> Ask {
+        Ask { path: path.into(), accept: "application/json", json: None, attempts: ATTEMPTS, deadline }
+    }
+
+    /// The same, accepting another form.
+    pub fn accept(self, accept: &'static str) -> Ask {
+        Ask { accept, ..self }
+    }
+
+    /// A POST of JSON.
+    pub fn post(self, json: Vec<u8>) -> Ask {
+        Ask { json: Some(json), ..self }
+    }
+
+    /// The same, sent once whatever comes: for what is behind the API server, whose failures are slow and telling.
+    pub fn once(self) -> Ask {
+        Ask { attempts: 1, ..self }
+    }
+
+    fn request(&self) -> Result<Request<KubeBody>, Failure> {
+        let builder = Request::builder().uri(&self.path).header(header::ACCEPT, self.accept);
+        let request = match &self.json {
+            None => builder.body(KubeBody::empty()),
+            Some(json) => builder
+                .method("POST")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(KubeBody::from(json.clone())),
+        };
+        request.map_err(|error| Failure::new(ItemStatus::Error, format!("cannot ask for {}: {error}", self.path)))
+    }
+}
+
+/// The beginning of an answer with status 2xx, and the way to the rest.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// How long the server took to begin.
+    pub latency: Duration,
+    /// The body.
+    pub body: Body,
+}
+
+/// Sends requests. Clones share the connections.
+#[derive(Clone)]
+pub struct Requests {
+    client: kube::Client,
+    runtime: Handle,
+    run: Run,
+}
+
+impl Requests {
+    /// A sender over `client`, which ends with `run`. Must be made within the runtime.
+    pub fn new(client: kube::Client, run: Run) -> Requests {
+        Requests { client, runtime: Handle::current(), run }
+    }
+
+    /// The run that this belongs to.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Sends until there is an answer with status 2xx, as often as the failure may pass. Blocks; not for the runtime's
+    /// own threads.
+    pub fn send(&self, ask: &Ask) -> Result<Answer, Failure> {
+        let mut pause = PAUSE;
+        let mut attempt = 1;
+        loop {
+            let (failure, retry_after) = match self.send_once(ask) {
+                Ok(answer) if answer.status.is_success() => return Ok(answer),
+                Ok(answer) => refused(answer),
+                Err(failure) => (failure, None),
+            };
+            let wait = retry_after.unwrap_or(pause).min(LONGEST_PAUSE);
+            let left = ask.deadline.saturating_duration_since(Instant::now());
+            if !failure.passing || attempt >= ask.attempts || wait >= left {
+                let tried = if attempt > 1 { format!(" (asked {attempt} times)") } else { String::new() };
+                return Err(Failure { reason: failure.reason + &tried, ..failure });
+            }
+            self.sleep(wait)?;
+            attempt += 1;
+            pause *= 2;
+        }
+    }
+
+    /// Sends once and gives the answer whatever its status.
+    pub fn send_once(&self, ask: &Ask) -> Result<Answer, Failure> {
+        let request = ask.request()?;
+        let asked = Instant::now();
+        let limit = FIRST_BYTE.min(ask.deadline.saturating_duration_since(asked));
+        let sent = self.runtime.block_on(async {
+            tokio::select! {
+                sent = tokio::time::timeout(limit, self.client.send(request)) => Ok(sent),
+                ended = self.run.stop() => Err(Failure::stopped(ended)),
+            }
+        })?;
+        let response = sent
+            .map_err(|_| Failure::timeout(format!("no answer within {} s", limit.as_secs())))?
+            .map_err(|error| Failure::connection(&error))?;
+        let (head, body) = response.into_parts();
+        let body = Body { frames: body, current: Vec::new().into(), requests: self.clone(), deadline: ask.deadline };
+        Ok(Answer { status: head.status, headers: head.headers, latency: asked.elapsed(), body })
+    }
+
+    fn sleep(&self, time: Duration) -> Result<(), Failure> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(time) => Ok(()),
+                ended = self.run.stop() => Err(Failure::stopped(ended)),
+            }
+        })
+    }
+}
+
+/// An answer's body, read by a blocking thread. Errors carry a [`Failure`].
+pub struct Body {
+    frames: KubeBody,
+    current: bytes::Bytes,
+    requests: Requests,
+    deadline: Instant,
+}
+
+impl Body {
+    /// Reads all of it, but no more than `limit` bytes.
+    pub fn read_whole(self, limit: u64) -> Result<Vec<u8>, Failure> {
+        let mut whole = Vec::new();
+        self.take(limit).read_to_end(&mut whole).map_err(|error| Failure::connection(&error))?;
+        Ok(whole)
+    }
+
+    fn next_frame(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let limit = SILENCE.min(left);
+        let Requests { runtime, run, .. } = &self.requests;
+        let frames = &mut self.frames;
+        let frame = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                frame = tokio::time::timeout(limit, frames.frame()) => Ok(frame),
+                ended = run.stop() => Err(Failure::stopped(ended)),
+            }
+        })?;
+        match frame {
+            Err(_) if limit == left => {
+                Err(Failure::timeout("the time for this item was used up in the middle of the answer"))
+            }
+            Err(_) => {
+                Err(Failure::timeout(format!("nothing came for {} s in the middle of the answer", limit.as_secs())))
+            }
+            Ok(None) => Ok(None),
+            Ok(Some(Err(error))) => Err(Failure::connection(&error)),
+            Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
+        }
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.next_frame().map_err(io::Error::other)? {
+                Some(frame) => self.current = frame,
+                None => return Ok(0),
+            }
+        }
+        let n = self.current.len().min(room.len());
+        let given = self.current.split_to(n);
+        if let Some(room) = room.get_mut(..n) {
+            room.copy_from_slice(&given);
+        }
+        Ok(n)
+    }
+}
+
+/// What the server says with a status other than 2xx, and how long it wants to be left alone.
+fn refused(answer: Answer) -> (Failure, Option<Duration>) {
+    /// The API's own error, metav1.Status.
+    #[derive(serde::Deserialize)]
+    struct Status {
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
+        metadata: Metadata,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct Metadata {
+        #[serde(rename = "continue")]
+        continue_with: Option<String>,
+    }
+
+    let status = answer.status;
+    let retry_after = answer
+        .headers
+        .get(header::RETRY_AFTER)
+        .and_then(|seconds| seconds.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let body = answer.body.read_whole(ERROR_BODY).unwrap_or_default();
+    let (message, continue_with) = match serde_json::from_slice::<Status>(&body) {
+        Ok(said) => (said.message, said.metadata.continue_with.filter(|token| !token.is_empty())),
+        // A proxy or load balancer in between answers in its own way.
+        Err(_) => (String::from_utf8_lossy(&body).into_owned(), None),
+    };
+    let phrase = status.canonical_reason().unwrap_or_default();
+    (Failure::answered(status.as_u16(), phrase, &message, continue_with), retry_after)
+}
