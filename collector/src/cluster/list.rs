@@ -281,10 +281,10 @@ impl List<'_> {
     fn end(&self, objects: Option<Objects>, table: Table<'_>, outcome: &Outcome, mut notes: Vec<String>) {
         let run = self.lists.requests.run();
         let count = objects.as_ref().map_or(0, Objects::count);
-        if let Some(objects) = objects {
-            if let Err(error) = objects.end(outcome, &mut notes) {
-                run.progress().say(&format!("{}: {error}", self.line.id));
-            }
+        if let Some(objects) = objects
+            && let Err(error) = objects.end(outcome, &mut notes)
+        {
+            run.progress().say(&format!("{}: {error}", self.line.id));
         }
         if let Err(error) = table.end(run, outcome, count) {
             run.progress().say(&format!("{}: {error}", self.line.id));

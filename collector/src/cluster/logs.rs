@@ -167,7 +167,7 @@ impl Logs {
             return;
         }
         let ask = Ask::get(path, Instant::now() + run.time_for(TIME)).accept("*/*").once();
-        let taken = self.requests.send(&ask).map_err(|failure| of_kubelet(failure)).and_then(|answer| {
+        let taken = self.requests.send(&ask).map_err(of_kubelet).and_then(|answer| {
             self.answered.fetch_add(1, Ordering::Relaxed);
             self.write(wanted, draft.clone(), answer.body)
         });

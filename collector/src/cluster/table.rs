@@ -29,8 +29,9 @@ pub struct Table<'a> {
     columns: Option<Box<[u8]>>,
     opened: bool,
     rows: u64,
-    /// The cells, where kubectl's text is wanted.
+    /// The cells that are not printed yet, where kubectl's text is wanted.
     text: Option<TextTable>,
+    text_item: Option<Item>,
     namespaces: Namespaces,
 }
 
@@ -50,6 +51,7 @@ impl<'a> Table<'a> {
             opened: false,
             rows: 0,
             text: resource.text.map(|_| TextTable::default()),
+            text_item: None,
             namespaces: Namespaces::default(),
         }
     }
@@ -78,6 +80,10 @@ impl<'a> Table<'a> {
             self.started = Timestamp::now();
             let item = run.begin(self.draft(), layout::table(&self.served.group, &self.resource.file()));
             self.item = Some(item.map_err(|error| Failure::writing(&error))?);
+            if let (Some(draft), Some(file)) = (self.text_draft(), self.resource.text) {
+                let item = run.begin(draft, layout::kubectl(file));
+                self.text_item = Some(item.map_err(|error| Failure::writing(&error))?);
+            }
         }
         Ok(())
     }
@@ -134,6 +140,9 @@ impl<'a> Table<'a> {
             let told = told.map(String::from_utf8_lossy);
             let namespace = told.as_deref().or_else(|| self.namespaces.get(place)).unwrap_or_default();
             text.row(self.served.namespaced.then_some(namespace), &cells);
+            if text.is_full() {
+                self.print()?;
+            }
         }
         Ok(())
     }
@@ -153,10 +162,15 @@ impl<'a> Table<'a> {
             end.reason =
                 Some(format!("it is of another moment than the objects: {} rows, {objects} objects", self.rows));
         }
-        self.print(run, &end)?;
         if self.item.is_none() {
-            run.record(self.draft(), end, self.started);
+            for draft in [Some(self.draft()), self.text_draft()].into_iter().flatten() {
+                run.record(draft, end.clone(), self.started);
+            }
             return Ok(());
+        }
+        self.print()?;
+        if let Some(item) = self.text_item.take() {
+            item.end(end.clone())?;
         }
         self.open()?;
         let Some(mut item) = self.item.take() else { return Ok(()) };
@@ -164,22 +178,23 @@ impl<'a> Table<'a> {
         item.end(end)
     }
 
-    fn print(&self, run: &Run, end: &ItemEnd) -> Result<(), WriteError> {
-        let (Some(text), Some(file)) = (&self.text, self.resource.text) else { return Ok(()) };
-        let draft = ItemDraft {
+    fn print(&mut self) -> io::Result<()> {
+        match (&mut self.text, &mut self.text_item) {
+            (Some(text), Some(item)) if text.has_rows() => {
+                let mut out = io::BufWriter::new(item);
+                text.print(&mut out)?;
+                out.flush()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn text_draft(&self) -> Option<ItemDraft> {
+        self.text.as_ref().map(|_| ItemDraft {
             id: format!("kubectl.{}", self.resource.id),
             source: Source::Computed(layout::table(&self.served.group, &self.resource.file())),
             ..self.draft()
-        };
-        if self.item.is_none() {
-            run.record(draft, end.clone(), self.started);
-            return Ok(());
-        }
-        let mut item = run.begin(draft, layout::kubectl(file))?;
-        if text.has_rows() {
-            text.print(&mut io::BufWriter::new(&mut item))?;
-        }
-        item.end(end.clone())
+        })
     }
 
     fn open(&mut self) -> io::Result<()> {
