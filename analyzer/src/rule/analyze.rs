@@ -15,7 +15,7 @@ use super::judge::{judge, selects};
 use super::tally::Tally;
 use super::verdict::verdict;
 use super::{Rule, RuleSet};
-use crate::facts::{Facts, Subjects};
+use crate::facts::{Facts, Subjects, node};
 use crate::finding::{
     BundleSummary, Cause, FINDINGS_FORMAT, Finding, Findings, Health, Outcome, Subject, SubjectKind, Verdict,
 };
@@ -218,7 +218,7 @@ fn empty(facts: &Facts) -> Findings {
         not_applicable: Vec::new(),
         not_checked: Vec::new(),
         rule_errors: Vec::new(),
-        nodes: Vec::new(),
+        nodes: node::address_table(facts),
         not_judged: BTreeMap::new(),
     }
 }

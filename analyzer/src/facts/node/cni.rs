@@ -4,6 +4,7 @@
 //! default network (containernetworking/cni libcni/conf.go, containerd/go-cni opts.go). containerd fails when the first
 //! does not parse; CRI-O goes on to the next. Everything else in the folder is ignored: backups, kubeconfigs, folders.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -179,13 +180,31 @@ impl CniFile {
         self.types.iter().find_map(known)
     }
 
-    fn value(&self) -> Value {
+    /// Whether the agent of the product that the file belongs to runs on the node, by the components of its pods. None
+    /// where that is not known, or the product has no agent of its own (bridge, ptp, multus in its thin form).
+    fn agent_runs(&self, components: Option<&BTreeSet<&str>>) -> Option<bool> {
+        const AGENTS: [(&str, &str); 7] = [
+            ("azure", "azure-cns"),
+            ("calico", "calico-node"),
+            ("cilium", "cilium"),
+            ("flannel", "flannel"),
+            ("aws", "aws-node"),
+            ("weave", "weave"),
+            ("antrea", "antrea"),
+        ];
+        let provider = self.provider()?;
+        let (_, agent) = AGENTS.iter().find(|(name, _)| *name == provider)?;
+        Some(components?.contains(agent))
+    }
+
+    fn value(&self, components: Option<&BTreeSet<&str>>) -> Value {
         let subnets: Vec<String> = self.ranges.iter().map(|range| range.subnet.to_string()).collect();
         Record::cited(self.citation.clone())
             .with("name", self.name.as_str())
             .with("network", opt(self.network.clone()))
             .with("types", Value::from_iter(self.types.iter().map(String::as_str)))
             .with("provider", opt(self.provider()))
+            .with("agent_runs", opt(self.agent_runs(components)))
             .with("ipam", opt(self.ipam.clone()))
             .with("subnets", subnets)
             .with("error", opt(self.error.clone()))
@@ -229,9 +248,9 @@ impl CniConfig {
         Some(Citation { text: format!("{FOLDER}: {shown}"), ..listing.clone() })
     }
 
-    /// The fact, as expressions see it.
-    pub fn value(&self) -> Value {
-        let files: Vec<Value> = self.files.iter().map(CniFile::value).collect();
+    /// The fact, as expressions see it, with the components that run on the node as pods, where they are known.
+    pub fn value(&self, components: Option<&BTreeSet<&str>>) -> Value {
+        let files: Vec<Value> = self.files.iter().map(|file| file.value(components)).collect();
         let ignored = self
             .ignored
             .iter()
@@ -271,6 +290,11 @@ pub static CNI_FILE: RecordShape = RecordShape {
             name: "provider",
             shape: Shape::Scalar,
             doc: "Whose configuration it is, by its plugins: azure, calico, cilium, flannel, aws, bridge …; undefined where unknown.",
+        },
+        Field {
+            name: "agent_runs",
+            shape: Shape::Scalar,
+            doc: "Whether the provider's agent runs on the node as a pod; undefined where that is not known, or it has none.",
         },
         Field {
             name: "ipam",

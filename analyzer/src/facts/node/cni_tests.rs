@@ -67,14 +67,27 @@ fn names_are_sorted_bytewise_and_backups_ignored() {
 
     let config = config.with_contents([file("10-calico.conflist", FLANNEL)]);
     assert!(config.first().unwrap().read && !config.files[1].read);
-    assert_shape(&config.value(), &Shape::Record(&CNI));
+    assert_shape(&config.value(None), &Shape::Record(&CNI));
 }
 
 #[test]
 fn an_empty_folder_can_be_cited() {
     let config = parse_index(&"nodes/n1/cni/net.d.json".into(), b"[]").unwrap();
-    let value = config.value();
+    let value = config.value(None);
     assert!(value.get_attr("first").unwrap().is_undefined());
     assert_eq!(crate::fact::citations(&value)[0].text, "/etc/cni/net.d: no configuration");
     assert_shape(&value, &Shape::Record(&CNI));
+}
+
+#[test]
+fn an_agent_runs_where_a_pod_of_its_component_does() {
+    let config = CniConfig::default().with_contents([file("10-flannel.conflist", FLANNEL), file("20-x.conf", BRIDGE)]);
+    let runs = |components: &[&'static str], place: usize| {
+        let components: BTreeSet<&str> = components.iter().copied().collect();
+        let files = config.value(Some(&components)).get_attr("files").unwrap();
+        files.get_item(&Value::from(place)).unwrap().get_attr("agent_runs").unwrap()
+    };
+    assert!(runs(&["flannel", "coredns"], 0).is_true());
+    assert_eq!(runs(&["calico-node"], 0), Value::from(false));
+    assert!(runs(&["flannel"], 1).is_undefined(), "bridge has no agent");
 }

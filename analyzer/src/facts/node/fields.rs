@@ -1,5 +1,8 @@
 //! The fields of `node` that come from its folder, and the joins with the cluster's facts.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use minijinja::Value;
 
 use super::addresses::ApiAddresses;
@@ -9,7 +12,9 @@ use super::store::STORE;
 use super::sysctl::{SYSCTL, SysctlMap};
 use super::sysctl_chain::SYSCTL_FILES;
 use super::{CITED_LINE, cni, conntrack, firewall, forwarding, kubelet, link, sandbox, sysctl_chain, system};
-use crate::facts::{Facts, log};
+use crate::facts::pod::{self, Pod};
+use crate::facts::{Facts, component, log};
+use crate::finding::NodeAddresses;
 use crate::shape::{Field, Shape};
 
 /// The fields of `node` that come from its folder. Each is undefined where its evidence is missing.
@@ -87,7 +92,7 @@ impl NodeFacts {
             "conntrack" => conntrack::value(self.conntrack_limits(), self.conntrack_counters()),
             "kubelet" => self.kubelet().value(),
             "resolver" => Some(self.resolver().value(resolvers(facts).as_ref())),
-            "cni" => self.cni().map(cni::CniConfig::value),
+            "cni" => self.cni().map(|cni| cni.value(components(facts, self.node()).as_ref())),
             "stores" => self.store_values(&api_addresses(facts, self.node())),
             "sandboxes" => self.sandboxes().map(|all| Value::from(all.values())),
             "links" => self.links().map(|all| all.iter().map(link::Link::value).collect()),
@@ -117,7 +122,38 @@ fn resolvers(facts: &Facts) -> Option<Majority> {
     resolver::majority(files.filter_map(|files| files.resolver().uplinks_sorted()))
 }
 
-/// What the API says of a node's addresses.
-pub fn api_addresses(_facts: &Facts, _node: &str) -> ApiAddresses {
-    ApiAddresses::default()
+/// The report's table: for each node its addresses in all books that keep them. A node of which no book is known has
+/// no line.
+pub fn address_table(facts: &Facts) -> Vec<NodeAddresses> {
+    let line = |name: &Arc<str>| {
+        let line = facts.node_files(name)?.addresses(&api_addresses(facts, name));
+        let known = line.nnc_assigned.is_some() || line.store.is_some() || line.running_pods.is_some();
+        known.then_some(line)
+    };
+    facts.node_names().iter().filter_map(line).collect()
+}
+
+/// What the API says of a node's addresses; only of lists that were collected.
+pub fn api_addresses(facts: &Facts, node: &str) -> ApiAddresses {
+    let pods: Option<Vec<&Pod>> =
+        is_known(facts, pod::EVIDENCE).then(|| facts.networked_pods(node).map(|(_, pod)| pod).collect());
+    let nnc = facts.node_network_configs().iter().find(|nnc| *nnc.name == *node);
+    ApiAddresses {
+        requested: nnc.and_then(|nnc| u64::try_from(nnc.requested).ok()),
+        assigned: nnc.and_then(|nnc| u64::try_from(nnc.assigned).ok()),
+        pod_ips: pods.as_ref().map(|pods| pods.iter().flat_map(|pod| pod.addresses()).collect()),
+        running_pods: pods.and_then(|pods| u64::try_from(pods.len()).ok()),
+        pod_cidrs: facts.node_object(node).map(|object| object.pod_networks().collect()).unwrap_or_default(),
+    }
+}
+
+/// The components that run on a node as pods, by name; none where the pods were not collected.
+fn components(facts: &Facts, node: &str) -> Option<BTreeSet<&'static str>> {
+    let pods = facts.pods();
+    let of_place = |place: &u32| pods.get(*place).filter(|pod| !pod.has_ended()).and_then(component::of_pod);
+    is_known(facts, pod::EVIDENCE).then(|| pods.on_node(node).iter().filter_map(of_place).collect())
+}
+
+fn is_known(facts: &Facts, id: &str) -> bool {
+    facts.evidence().need(id, &bundle::Scope::Cluster).is_ok()
 }

@@ -36,7 +36,7 @@ pub mod system;
 use minijinja::Value;
 
 pub use certificate::CERTIFICATE;
-pub use fields::FIELDS;
+pub use fields::{FIELDS, address_table};
 pub use parts::NodeFacts;
 
 use crate::citation::Citation;

@@ -243,7 +243,7 @@ fn read_chain(folder: &Folder) -> Option<Chain> {
             None
         }
     });
-    let mut complete = listed.is_some();
+    let mut complete = folder.records("node.sysctl-files").iter().all(|record| record.status.is_known());
     let mut files: Vec<ConfFile> = contents
         .into_iter()
         .map(|entry| ConfFile {
