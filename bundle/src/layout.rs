@@ -12,6 +12,10 @@
 //! manifest.json                              last entry
 //! ```
 
+use sha2::{Digest, Sha256};
+
+use crate::hash::hex;
+
 /// The first entry.
 pub const README: &str = "README.txt";
 /// The last entry.
@@ -64,14 +68,21 @@ fn group_folder(group: &str) -> String {
     if group.is_empty() { "core".to_owned() } else { component(group) }
 }
 
-/// One path component, safe on every system that might unpack the file: anything but letters, digits and `._-@:+~`
-/// becomes `%XX`, so do a leading dot pair and the names `.` and `..`; at most 200 bytes stay.
+/// Bytes that a path component may have; file systems take 255.
+const COMPONENT: usize = 200;
+
+/// One path component, safe on every system that might unpack the file.
+///
+/// Anything but letters, digits and `._-@+~` becomes `%XX`, and so do: the first dot of a name of dots alone, a dot at
+/// the end and the first letter of a device's name (both of which Windows has its own ideas of; a pod may well be
+/// called `aux`). A name of over 200 bytes is cut, and told from others by the hash of the whole.
 pub fn component(name: &str) -> String {
+    let dots_only = name.bytes().all(|b| b == b'.');
+    let last = name.len().saturating_sub(1);
     let mut safe = String::with_capacity(name.len());
     for (i, byte) in name.bytes().enumerate() {
-        let dots_only = name.bytes().all(|b| b == b'.');
-        let plain = byte.is_ascii_alphanumeric() || (b"._-@+~".contains(&byte) && !(dots_only && i == 0));
-        if plain {
+        let special = (dots_only && i == 0) || (byte == b'.' && i == last) || (i == 0 && is_device(name));
+        if !special && (byte.is_ascii_alphanumeric() || b"._-@+~".contains(&byte)) {
             safe.push(char::from(byte));
         } else {
             safe.push_str(&format!("%{byte:02X}"));
@@ -80,6 +91,75 @@ pub fn component(name: &str) -> String {
     if safe.is_empty() {
         safe.push_str("%00");
     }
-    safe.truncate(200);
+    if safe.len() > COMPONENT {
+        let whole = hex(&Sha256::digest(name));
+        safe.truncate(COMPONENT - 17);
+        safe.push('~');
+        safe.push_str(whole.get(..16).unwrap_or(&whole));
+    }
     safe
+}
+
+/// Names that Windows keeps for devices, with any extension, in any folder.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
+    let numbered = |prefix: &str| {
+        stem.strip_prefix(prefix).is_some_and(|rest| matches!(rest.as_bytes(), [digit] if digit.is_ascii_digit()))
+    };
+    matches!(stem.as_str(), "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::read::name;
+
+    #[test]
+    fn kubernetes_names_stay_as_they_are() {
+        for name in
+            ["kube-system", "coredns-5d78c9869d-abcde", "n1.example.com", "networking.k8s.io", "a..b", "console"]
+        {
+            assert_eq!(component(name), name);
+        }
+    }
+
+    #[test]
+    fn what_some_system_takes_differently_is_spelled_out() {
+        let cases = [
+            ("", "%00"),
+            (".", "%2E"),
+            ("..", "%2E%2E"),
+            ("...", "%2E.%2E"),
+            ("a/b", "a%2Fb"),
+            ("a\\b", "a%5Cb"),
+            ("C:", "C%3A"),
+            ("dot.", "dot%2E"),
+            ("aux", "%61ux"),
+            ("NUL.log", "%4EUL.log"),
+            ("com1", "%63om1"),
+            ("ü", "%C3%BC"),
+            ("a\u{1b}[2J", "a%1B%5B2J"),
+        ];
+        for (name, safe) in cases {
+            assert_eq!(component(name), safe);
+            assert_eq!(name::check(&component(name), &Limits::default()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let (one, two) = (format!("{}1", "ü".repeat(150)), format!("{}2", "ü".repeat(150)));
+        assert_eq!(component(&one).len(), COMPONENT);
+        assert_ne!(component(&one), component(&two));
+        assert_eq!(component(&"x".repeat(200)).len(), 200);
+    }
+
+    #[test]
+    fn paths_lie_where_the_format_says() {
+        assert_eq!(objects("", "pods"), "cluster/core/pods.json");
+        assert_eq!(table("apps", "deployments"), "cluster/apps/deployments.table.json");
+        assert_eq!(container_log("ns", "p", "c", true), "logs/ns/p/c.previous.log");
+        assert_eq!(node_file("n1", "net//../link.json"), "nodes/n1/net/%2E%2E/link.json");
+    }
 }
