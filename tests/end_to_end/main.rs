@@ -4,3 +4,4 @@
 mod api_server;
 mod browser;
 mod host;
+mod node;
