@@ -253,7 +253,14 @@ fn config(context: &Context<'_>, line: &PlanLine) -> anyhow::Result<()> {
     let path = config_path(context).unwrap_or_else(|| CONFIGS.first().copied().unwrap_or_default().to_owned());
     let draft = context.run.draft(line, Source::File(path.clone()));
     match context.host.root.open(&path) {
-        Ok(opened) => copy(context, draft, "kubelet/config.yaml", opened, Cap { head: 1_000_000, tail: 0 }, Some(mask)),
+        Ok(opened) => copy(
+            context,
+            draft,
+            "kubelet/config.yaml",
+            opened,
+            Cap { head: 1_000_000, tail: 0 },
+            Some(secrets::mask_yaml_text),
+        ),
         Err(refusal) => {
             context.run.record(draft, refusal.end(), Timestamp::now());
             Ok(())
@@ -289,7 +296,7 @@ fn config_folder(context: &Context<'_>, line: &PlanLine) -> anyhow::Result<()> {
         match root.open(&path) {
             Ok(opened) => {
                 let cap = Cap { head: 1_000_000, tail: 0 };
-                copy(context, draft, &format!("kubelet/config.d/{name}"), opened, cap, Some(mask))?;
+                copy(context, draft, &format!("kubelet/config.d/{name}"), opened, cap, Some(secrets::mask_yaml_text))?;
             }
             Err(refusal) => context.run.record(draft, refusal.end(), Timestamp::now()),
         }

@@ -14,15 +14,15 @@ static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"(?i)(passw|secret|token|credential|private|api[-_]?key|access[-_]?key|key[-_]?data|auth$|^auth|psk|header)")
 });
 
-/// `key = value` and `key: value` lines of TOML, YAML, environment files and units, also behind `Environment="`.
-static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
+/// A key before `=` or `:`, in TOML, YAML, environment files and units, wherever in a line.
+static KEY: LazyLock<Regex> = LazyLock::new(|| regex(r#"([A-Za-z_][A-Za-z0-9_.-]*)["']?[ \t]*[=:]"#));
+
+/// A flag with a value behind `=` or a space.
+static FLAG: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r#"(?m)(?P<key>[A-Za-z_][A-Za-z0-9_.-]*)(?P<quote>["']?)(?P<between>[ \t]*[=:][ \t]*)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"',][^\n"']*)"#,
+        r#"(?P<flag>--?[A-Za-z][A-Za-z0-9-]*)(?:=(?P<joined>"[^"\n]*"|'[^'\n]*'|[^\s"']+)|[ \t]+(?P<apart>"[^"\n]*"|'[^'\n]*'|[^\s"'-][^\s"']*))"#,
     )
 });
-
-/// A key within a mapping that is written on one line.
-static KEY: LazyLock<Regex> = LazyLock::new(|| regex(r#"([A-Za-z_][A-Za-z0-9_.-]*)["']?[ \t]*[=:]"#));
 
 /// `user:password@` in a URL.
 static USER_INFO: LazyLock<Regex> = LazyLock::new(|| regex(r#"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s"']+@"#));
@@ -61,29 +61,86 @@ pub fn harmless(value: &str) -> bool {
     HARMLESS.is_match(value.trim())
 }
 
-/// Masks a text of lines: TOML, YAML, environment files, systemd units.
+/// Masks a text of lines: TOML, YAML, environment files, systemd units. Where a key sounds like a secret, the rest of
+/// its line goes, and with it the lines of a list or block that it opens; of flags the value alone goes.
 pub fn mask_text(text: &str) -> String {
     let text = KEY_BLOCK.replace_all(text, MASKED);
     let text = USER_INFO.replace_all(&text, format!("${{scheme}}{MASKED}@"));
-    ASSIGNMENT
-        .replace_all(&text, |found: &Captures<'_>| {
-            let part = |name| found.name(name).map_or("", |part| part.as_str());
-            let (key, value) = (part("key"), part("value"));
-            // A mapping written on one line: its own keys say whether something in it is secret.
-            if value.starts_with('{') && !KEY.captures_iter(value).any(|inner| sounds_secret(&inner[1])) {
-                return found[0].to_owned();
+    let mut masked = String::with_capacity(text.len());
+    let mut open = Open::Nothing;
+    let mut secret_section = false;
+    for line in text.split_inclusive('\n') {
+        let body = line.trim_end_matches(['\n', '\r']);
+        let end = line.get(body.len()..).unwrap_or_default();
+        let trimmed = body.trim();
+        let indent = body.len() - body.trim_start().len();
+        match open {
+            Open::List => {
+                masked.push_str(&format!("{MASKED}{end}"));
+                open = if trimmed.contains(']') { Open::Nothing } else { Open::List };
+                continue;
             }
-            if value.starts_with('{') {
-                return format!("{key}{}{}{MASKED}", part("quote"), part("between"));
+            Open::Block(above) if !trimmed.is_empty() => {
+                if indent > above || (indent == above && trimmed.starts_with("- ")) {
+                    masked.push_str(&format!("{:indent$}{MASKED}{end}", ""));
+                    continue;
+                }
+                open = Open::Nothing;
             }
-            if sounds_secret(key) && !harmless(value) {
-                return format!("{key}{}{}{MASKED}", part("quote"), part("between"));
-            }
-            // A value may hold assignments of its own: `KUBELET_ARGS=--token=…`, `Environment="X=…"`.
-            let masked = mask_arguments(value.split(' ')).join(" ");
-            format!("{key}{}{}{masked}", part("quote"), part("between"))
-        })
-        .into_owned()
+            Open::Block(_) | Open::Nothing => {}
+        }
+        if trimmed.starts_with('[') && trimmed.ends_with(']') {
+            let name = trimmed.trim_matches(['[', ']']);
+            secret_section = sounds_secret(name.rsplit('.').next().unwrap_or(name).trim_matches('"'));
+            masked.push_str(line);
+            continue;
+        }
+        let (kept, opens) = mask_line(body, indent, secret_section);
+        masked.push_str(&kept);
+        masked.push_str(end);
+        open = opens;
+    }
+    masked
+}
+
+/// What a line leaves open for those below it.
+enum Open {
+    Nothing,
+    /// A secret list, up to the line with its bracket.
+    List,
+    /// A secret block, of all lines that are indented further than this.
+    Block(usize),
+}
+
+fn mask_line(line: &str, indent: usize, secret_section: bool) -> (String, Open) {
+    let line = FLAG.replace_all(line, |found: &Captures<'_>| {
+        let value = found.name("joined").or_else(|| found.name("apart")).map_or("", |value| value.as_str());
+        if !sounds_secret(&found["flag"]) || harmless(value) {
+            return found[0].to_owned();
+        }
+        let before = found[0].strip_suffix(value).unwrap_or_default();
+        format!("{before}{MASKED}")
+    });
+    for found in KEY.captures_iter(&line) {
+        let (Some(whole), Some(key)) = (found.get(0), found.get(1)) else { continue };
+        let is_flag = line.get(..key.start()).is_some_and(|before| before.ends_with('-'));
+        if is_flag || !(secret_section || sounds_secret(key.as_str())) {
+            continue;
+        }
+        let value = line.get(whole.end()..).unwrap_or_default().trim();
+        // The kubelet's configuration says below these how somebody is let in, not with what.
+        let how = ["authentication", "authorization"].contains(&key.as_str());
+        if (how && (value.is_empty() || value.starts_with('{'))) || (!value.is_empty() && harmless(value)) {
+            continue;
+        }
+        if value.is_empty() {
+            return (line.into_owned(), Open::Block(indent));
+        }
+        let kept = line.get(..whole.end()).unwrap_or_default();
+        let open = if value.starts_with('[') && !value.contains(']') { Open::List } else { Open::Nothing };
+        return (format!("{kept} {MASKED}"), open);
+    }
+    (line.into_owned(), Open::Nothing)
 }
 
 /// Masks the values of flags that sound like a secret, in both spellings: `--token=x` and `--token x`.
@@ -114,27 +171,32 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
-/// Masks the values of fields that sound like a secret, at any depth. Returns how many.
+/// Masks the values of fields that sound like a secret, and everything below them, at any depth. Returns how many.
 pub fn mask_json(value: &mut Value) -> usize {
+    mask_below(value, false)
+}
+
+fn mask_below(value: &mut Value, secret: bool) -> usize {
     match value {
-        Value::Object(fields) => fields
-            .iter_mut()
-            .map(|(name, field)| match field {
-                Value::String(text) if sounds_secret(name) && !harmless(text) => {
-                    MASKED.clone_into(text);
-                    1
-                }
-                Value::String(text) => {
-                    let masked = KEY_BLOCK.replace_all(text, MASKED);
-                    let masked = USER_INFO.replace_all(&masked, format!("${{scheme}}{MASKED}@")).into_owned();
-                    let changed = usize::from(masked != *text);
-                    *text = masked;
-                    changed
-                }
-                other => mask_json(other),
-            })
-            .sum(),
-        Value::Array(elements) => elements.iter_mut().map(mask_json).sum(),
+        Value::Object(fields) => {
+            let each = fields.iter_mut().map(|(name, field)| {
+                let how = ["authentication", "authorization"].contains(&name.as_str()) && field.is_object();
+                mask_below(field, secret || (sounds_secret(name) && !how))
+            });
+            each.sum()
+        }
+        Value::Array(elements) => elements.iter_mut().map(|element| mask_below(element, secret)).sum(),
+        Value::String(text) if secret && !harmless(text) => {
+            MASKED.clone_into(text);
+            1
+        }
+        Value::String(text) => {
+            let masked = KEY_BLOCK.replace_all(text, MASKED);
+            let masked = USER_INFO.replace_all(&masked, format!("${{scheme}}{MASKED}@")).into_owned();
+            let changed = usize::from(masked != *text);
+            *text = masked;
+            changed
+        }
         _ => 0,
     }
 }
@@ -142,9 +204,21 @@ pub fn mask_json(value: &mut Value) -> usize {
 /// Masks a file that should be JSON: as it is where there is nothing to mask, printed anew where there is, and as a text
 /// of lines where it is not JSON after all.
 pub fn mask_json_text(text: &str) -> Result<String, String> {
-    let Ok(mut value) = serde_json::from_str::<Value>(text) else { return Ok(mask_text(text)) };
+    mask_parsed(text, serde_json::from_str(text).ok())
+}
+
+/// The same for a file that should be YAML; what is printed anew is JSON, which every YAML parser reads.
+pub fn mask_yaml_text(text: &str) -> Result<String, String> {
+    mask_parsed(text, serde_saphyr::from_str(text).ok())
+}
+
+fn mask_parsed(text: &str, parsed: Option<Value>) -> Result<String, String> {
+    let Some(mut value) = parsed.filter(|value| value.is_object() || value.is_array()) else {
+        return Ok(mask_text(text));
+    };
     if mask_json(&mut value) == 0 {
-        return Ok(text.to_owned());
+        // Comments are no part of what was parsed, and may hold anything.
+        return Ok(mask_text(text));
     }
     serde_json::to_string_pretty(&value)
         .map_err(|error| format!("it could not be printed without its secrets: {error}"))
@@ -158,13 +232,13 @@ mod tests {
 
     #[test]
     fn registry_credentials_leave_containerd_config() {
-        let text = "[plugins.cri.registry.configs.\"r.example\".auth]\n  username = \"u\"\n  password = \"hunter2\"\n  \
-                    auth = \"dTpw\"\n  identitytoken=\"abc\"\n[plugins.cri.cni]\n  bin_dir = \"/opt/cni/bin\"\n";
+        let text = "[plugins.cri.registry.configs.\"r.example\".auth]\n  username = \"hush0\"\n  password = \"hush1\"\n\
+                    [plugins.cri.registry]\n  auth = \"hush2\"\n  identitytoken=\"hush3\"\n\
+                    [plugins.cri.registry.headers]\n  X-Custom = [\"hush4\"]\n  Y = [\n    \"hush5\",\n    \"hush6\"\n  ]\n\
+                    [plugins.cri.cni]\n  bin_dir = \"/opt/cni/bin\"\n  max_conf_num = 1\n";
         let masked = mask_text(text);
-        for secret in ["hunter2", "dTpw", "abc\""] {
-            assert!(!masked.contains(secret), "{masked}");
-        }
-        assert!(masked.contains("bin_dir = \"/opt/cni/bin\"") && masked.contains("username = \"u\""), "{masked}");
+        assert!(!masked.contains("hush"), "{masked}");
+        assert!(masked.ends_with("[plugins.cri.cni]\n  bin_dir = \"/opt/cni/bin\"\n  max_conf_num = 1\n"), "{masked}");
     }
 
     #[test]
@@ -176,23 +250,31 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_on_one_line_is_looked_into() {
-        assert_eq!(mask_text("authorization: {mode: Webhook}\n"), "authorization: {mode: Webhook}\n");
-        assert!(!mask_text("auth: {username: u, password: hunter2}\n").contains("hunter2"));
-        assert!(!mask_text("x: {tokens: [hunter2]}\n").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_header_that_carries_a_token_is_masked() {
-        let masked = mask_text("staticPodURLHeader:\n  Authorization: Bearer abc.def\n  X-Token: q\n");
-        assert!(!masked.contains("abc.def") && !masked.contains(" q\n"), "{masked}");
+    fn mappings_and_lists_below_a_secret_go_with_it() {
+        for text in [
+            "staticPodURLHeader: {X: [hush]}\nv: 1\n",
+            "staticPodURLHeader:\n  X:\n  - hush\n  - Bearer hush\nv: 1\n",
+            "tokens:\n- hush\nv: 1\n",
+            "auth: {username: u, password: hush}\nv: 1\n",
+            "x: {tokens: [hush, hush]}\nv: 1\n",
+            "Authorization: Bearer hush\nv: 1\n",
+        ] {
+            let lines = mask_text(text);
+            assert!(!lines.contains("hush") && lines.contains("v: 1"), "{lines}");
+            let parsed = mask_yaml_text(text).unwrap();
+            assert!(!parsed.contains("hush") && parsed.contains('v'), "{parsed}");
+        }
+        let how = "authorization: {mode: Webhook}\nauthentication:\n  webhook: {enabled: true}\n";
+        assert_eq!(mask_text(how), how);
+        assert_eq!(mask_yaml_text(how).unwrap(), how);
     }
 
     #[test]
     fn units_and_environment_files_lose_proxy_passwords_and_flags() {
-        let text = "Environment=\"HTTPS_PROXY=http://me:pw@proxy.example:3128\"\n\
+        let text = "ExecStart=/usr/bin/k --token hush --v 2\nEnvironment=\"HTTPS_PROXY=http://me:pw@proxy.example:3128\"\n\
                     KUBELET_EXTRA_ARGS=--node-ip=10.0.0.5 --bootstrap-token=abc --max-pods=30\n";
         let masked = mask_text(text);
+        assert!(masked.contains("/usr/bin/k --token [masked] --v 2"), "{masked}");
         assert!(masked.contains("http://[masked]@proxy.example:3128"), "{masked}");
         assert!(masked.contains("--node-ip=10.0.0.5 --bootstrap-token=[masked] --max-pods=30"), "{masked}");
     }
