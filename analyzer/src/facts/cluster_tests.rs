@@ -149,7 +149,7 @@ fn pods_join_nodes_workloads_services_and_events() {
     assert_eq!(at(&pod, "uid").as_str(), Some("8a1f0c3e-0000-4000-8000-00000000abcd"));
     assert_eq!(at(&pod, "containers.1.arguments"), Value::from(vec!["--port=1"]));
     let node = all(&facts, SubjectKind::Node).remove(0);
-    assert_eq!(at(&node, "networked_pods"), Value::from(1));
+    assert_eq!(at(&node, "net_pods.0.name").as_str(), Some("web-a"));
     assert_eq!(at(&node, "nnc.free"), Value::from(15));
     assert_eq!(at(&node, "nnc.free_most"), Value::from(24.0));
 }

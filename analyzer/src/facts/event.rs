@@ -1,7 +1,7 @@
 //! Events, of core/v1 and of events.k8s.io/v1. The API serves the same events under both, so they are told apart by
 //! uid, and what only one of them says is kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -267,6 +267,17 @@ pub fn value(facts: &Facts, place: u32) -> Value {
 /// a Node in no namespace.
 pub fn values_about(facts: &Facts, kind: &str, namespace: &str, name: &str) -> Value {
     facts.events().about(kind, namespace, name).iter().map(|place| value(facts, *place)).collect()
+}
+
+/// Events that are warnings, by reason.
+pub fn values_of_warnings(facts: &Facts) -> Value {
+    let events = facts.events();
+    let warnings = |reason: &Arc<str>| {
+        let of_reason = events.of_reason(reason).filter(|(_, event)| &*event.kind == "Warning");
+        of_reason.map(|(place, _)| value(facts, place)).collect::<Vec<Value>>()
+    };
+    let by_reason = events.by_reason.keys().map(|reason| (reason.to_string(), warnings(reason)));
+    Value::from(by_reason.filter(|(_, events)| !events.is_empty()).collect::<BTreeMap<String, Vec<Value>>>())
 }
 
 #[derive(Debug)]

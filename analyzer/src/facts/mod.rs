@@ -6,6 +6,8 @@
 //! list/            lists of objects, as streams: a list of 150,000 pods never lies in memory whole
 //! json.rs intern.rs metadata.rs    what all objects have in common
 //! node_object.rs pod/ service/ event.rs workload.rs nnc.rs    a kind of object each
+//! config_map.rs flannel.rs tunnel/ service_proxy.rs api_health.rs provider.rs    what components are told, and do
+//! address_plan/    which addresses are for what, and where two want the same
 //! component.rs     which pods and workloads are of a known component
 //! cluster.rs       the root `cluster`
 //! node_root.rs     the root `node`: the Node object, and what its folder below nodes/ says
@@ -18,9 +20,13 @@
 //! pool that rules run in: it uses threads of its own ([`list`]), because a waiting thread of a pool may take up
 //! another rule, which would ask for the same part again.
 
+pub mod address_plan;
+pub mod api_health;
 pub mod cluster;
 pub mod component;
+pub mod config_map;
 pub mod event;
+pub mod flannel;
 pub mod intern;
 pub mod json;
 pub mod list;
@@ -31,14 +37,19 @@ pub mod node;
 pub mod node_object;
 pub mod node_root;
 pub mod pod;
+pub mod provider;
+pub mod quantity;
 #[cfg(test)]
 mod sample;
 pub mod service;
+pub mod service_proxy;
 pub mod subject;
+pub mod tunnel;
 pub mod unreadable;
 pub mod workload;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bundle::Bundle;
@@ -47,6 +58,9 @@ use jiff::Timestamp;
 use crate::evidence::Evidence;
 use crate::finding::{SubjectKind, Unreadable};
 use crate::shape::RecordShape;
+use address_plan::overlap::Overlap;
+use address_plan::range::Range;
+use config_map::ConfigMap;
 use event::Events;
 use log::LogFile;
 use nnc::{NodeNetworkConfig, SubnetState};
@@ -55,7 +69,9 @@ use node_object::NodeObject;
 use pod::{Pod, Pods};
 use service::Services;
 use service::slice::Slices;
+use service_proxy::Replacement;
 pub use subject::Subjects;
+use tunnel::usage::Usage;
 use workload::Workloads;
 
 /// All facts of a bundle. A handle: cloning it is cheap, and all clones share what was parsed.
@@ -75,6 +91,13 @@ struct Store {
     workloads: Part<Workloads>,
     node_network_configs: Part<Vec<NodeNetworkConfig>>,
     subnet_states: Part<Vec<SubnetState>>,
+    config_maps: Part<Vec<ConfigMap>>,
+    usage: Part<Usage>,
+    kube_proxy_as_pods: OnceLock<bool>,
+    kube_proxy_replacement: OnceLock<Option<Replacement>>,
+    ranges: OnceLock<Vec<Range>>,
+    overlaps: OnceLock<Vec<Overlap>>,
+    shared_addresses: OnceLock<Vec<(IpAddr, Vec<u32>)>>,
     node_names: OnceLock<Vec<Arc<str>>>,
     node_files: OnceLock<BTreeMap<Arc<str>, NodeFacts>>,
     logs: OnceLock<Vec<LogFile>>,
@@ -99,6 +122,13 @@ impl Facts {
             workloads: OnceLock::new(),
             node_network_configs: OnceLock::new(),
             subnet_states: OnceLock::new(),
+            config_maps: OnceLock::new(),
+            usage: OnceLock::new(),
+            kube_proxy_as_pods: OnceLock::new(),
+            kube_proxy_replacement: OnceLock::new(),
+            ranges: OnceLock::new(),
+            overlaps: OnceLock::new(),
+            shared_addresses: OnceLock::new(),
             node_names: OnceLock::new(),
             node_files: OnceLock::new(),
             logs: OnceLock::new(),
@@ -178,6 +208,46 @@ impl Facts {
     /// The ClusterSubnetStates.
     pub fn subnet_states(&self) -> &[SubnetState] {
         &self.0.subnet_states.get_or_init(|| nnc::read_subnets(self.evidence())).0
+    }
+
+    /// The ConfigMaps whose data the collector takes, sorted by namespace and name.
+    pub fn config_maps(&self) -> &[ConfigMap] {
+        &self.0.config_maps.get_or_init(|| config_map::read(self.evidence())).0
+    }
+
+    /// The ConfigMap of this name, where its data was taken.
+    pub fn config_map(&self, namespace: &str, name: &str) -> Option<&ConfigMap> {
+        self.config_maps().iter().find(|found| found.namespace == namespace && found.name == name)
+    }
+
+    /// The memory of the containers of known components.
+    pub fn usage(&self) -> &Usage {
+        &self.0.usage.get_or_init(|| tunnel::usage::read(self.evidence())).0
+    }
+
+    /// Whether kube-proxy runs as pods.
+    pub fn kube_proxy_as_pods(&self) -> bool {
+        *self.0.kube_proxy_as_pods.get_or_init(|| service_proxy::runs_as_pods(self))
+    }
+
+    /// What replaces kube-proxy in the whole cluster.
+    pub fn kube_proxy_replacement(&self) -> Option<&Replacement> {
+        self.0.kube_proxy_replacement.get_or_init(|| service_proxy::replacement(self)).as_ref()
+    }
+
+    /// The ranges of addresses that the cluster's configuration names.
+    pub fn ranges(&self) -> &[Range] {
+        self.0.ranges.get_or_init(|| address_plan::range::all(self))
+    }
+
+    /// Ranges and addresses that collide.
+    pub fn overlaps(&self) -> &[Overlap] {
+        self.0.overlaps.get_or_init(|| address_plan::overlap::all(self, self.ranges()))
+    }
+
+    /// Addresses that several pods claim, with the pods' places.
+    pub fn shared_addresses(&self) -> &[(IpAddr, Vec<u32>)] {
+        self.0.shared_addresses.get_or_init(|| address_plan::duplicate::shared(self))
     }
 
     /// The names of all nodes, sorted: those of the API's list and those that have a folder in the bundle. A bundle

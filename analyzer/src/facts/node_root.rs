@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bundle::Scope;
 use minijinja::Value;
 
-use super::{Facts, event, nnc, node, node_object, pod};
+use super::{Facts, event, nnc, node, node_object, pod, service_proxy};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields};
 use crate::shape::{Field, RecordShape, Shape, joined};
@@ -16,7 +16,7 @@ pub static SHAPE: RecordShape =
     RecordShape { name: "node", doc: "A node, from the API and from its folder in the bundle.", fields: &FIELDS };
 
 /// Fields that come from the API and from joins.
-static API: [Field; 27] = [
+static API: [Field; 28] = [
     Field::scalar("name", "Its name."),
     Field::scalar("known_to_api", "Whether the API's list has it; a bundle of one host has no such list."),
     Field::scalar("created", "When its object was created."),
@@ -53,10 +53,12 @@ static API: [Field; 27] = [
         shape: Shape::List(&Shape::Record(&pod::fact::SHAPE)),
         doc: "The pods that are bound to it.",
     },
-    Field::scalar(
-        "networked_pods",
-        "How many pods on it hold an address of the pod network: not on the host's network, not ended.",
-    ),
+    Field {
+        name: "net_pods",
+        shape: Shape::List(&Shape::Record(&pod::fact::SHAPE)),
+        doc: "The pods on it that hold an address of the pod network: not on the host's network, not ended.",
+    },
+    Field::record("service_proxy", &service_proxy::SHAPE, "Who turns Services into endpoints on it."),
     Field::record("nnc", &nnc::SHAPE, "Its NodeNetworkConfig."),
     Field {
         name: "events",
@@ -66,7 +68,7 @@ static API: [Field; 27] = [
 ];
 
 // The length stands as a number, because the shapes of these fields lead back here.
-static FIELDS: [Field; 27 + node::FIELDS.len()] = joined(&API, node::FIELDS);
+static FIELDS: [Field; 28 + node::FIELDS.len()] = joined(&API, node::FIELDS);
 
 /// The names of all nodes, sorted.
 pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
@@ -106,7 +108,8 @@ impl Fields for NodeFact {
             "name" => Some(Value::from(self.name.clone())),
             "known_to_api" => Some(Value::from(facts.node_object(&self.name).is_some())),
             "pods" => Some(pod::fact::values(facts, facts.pods().on_node(&self.name).iter().copied())),
-            "networked_pods" => Some(Value::from(facts.networked_pods(&self.name).count())),
+            "net_pods" => Some(pod::fact::values(facts, facts.networked_pods(&self.name).map(|(place, _)| place))),
+            "service_proxy" => facts.node_object(&self.name).map(|node| service_proxy::value(facts, node)),
             "nnc" => nnc::of_node(facts, &self.name),
             "events" => Some(event::values_about(facts, "Node", "", &self.name)),
             _ if API.iter().any(|field| field.name == name) => facts.node_object(&self.name)?.field(name),

@@ -33,7 +33,11 @@ pub fn of(facts: &Facts, kind: SubjectKind) -> Vec<Unreadable> {
         SubjectKind::Cluster => {
             facts.events();
             facts.subnet_states();
-            [parsed(&store.events), parsed(&store.subnet_states)].concat()
+            facts.config_maps();
+            facts.usage();
+            let lists = [parsed(&store.events), parsed(&store.subnet_states)];
+            let others = [parsed(&store.config_maps), parsed(&store.usage)];
+            [lists.concat(), others.concat()].concat()
         }
         // Certificates come of node files, which Node answers for; logs are not parsed.
         SubjectKind::Log | SubjectKind::Certificate => Vec::new(),
