@@ -4,8 +4,6 @@
 //! the file's name and its bytes, so that each parsed thing can be cited with its file and line. The crate knows
 //! nothing of bundles or clusters.
 
-#![allow(dead_code, reason = "the tests of rules are used by the walk, which follows")]
-
 pub mod address;
 pub mod conntrack;
 pub mod interface;

@@ -9,7 +9,7 @@ use crate::iptables::Ruleset;
 use crate::link::Link;
 use crate::neighbour::Neighbour;
 use crate::route::{Fib, Flow, Lookup, PolicyRule, RouteType};
-use crate::sysctl::{Sysctls, interface_setting};
+use crate::sysctl::Sysctls;
 use crate::unknown::{Truth, Unknown};
 use crate::walk::Skb;
 
@@ -140,13 +140,6 @@ impl Node {
             Some(sets) => sets.test(set, directions, skb, reverse),
             None => Sets::default().test(set, directions, skb, reverse),
         }
-    }
-
-    /// The number of an IPv4 setting of an interface, and the name by which to cite it.
-    pub(crate) fn ipv4_setting(&self, interface: &str, setting: &str) -> (String, Option<i64>) {
-        let name = interface_setting("ipv4", interface, setting);
-        let value = self.sysctls.number(&name);
-        (name, value)
     }
 }
 

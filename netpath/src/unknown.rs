@@ -25,6 +25,9 @@ pub struct Unknown {
     /// The question's identity: the same key has the same truth along one path.
     #[serde(skip)]
     pub key: String,
+    /// Whether the test holds when the question is answered with no.
+    #[serde(skip)]
+    pub inverted: bool,
 }
 
 /// How an unknown behaves along one packet's way.
@@ -42,13 +45,13 @@ pub enum UnknownKind {
 impl Unknown {
     /// An unknown that has one truth along a path.
     pub fn deterministic(key: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { kind: UnknownKind::Deterministic, key: key.into(), what: what.into() }
+        Self { kind: UnknownKind::Deterministic, key: key.into(), what: what.into(), inverted: false }
     }
 
     /// An unknown that may answer differently each time it is asked.
     pub fn stateful(what: impl Into<String>) -> Self {
         let what = what.into();
-        Self { kind: UnknownKind::Stateful, key: what.clone(), what }
+        Self { kind: UnknownKind::Stateful, key: what.clone(), what, inverted: false }
     }
 }
 
@@ -71,6 +74,7 @@ impl Truth {
         match self {
             Self::Yes if negated => Self::No,
             Self::No if negated => Self::Yes,
+            Self::Unknown(unknown) => Self::Unknown(Unknown { inverted: unknown.inverted != negated, ..unknown }),
             other => other,
         }
     }

@@ -38,7 +38,7 @@ impl Stateful {
         }
         let what = format!("whether `-m {}{}` matches", self.module, self.text);
         let kind = if STATEFUL.contains(&self.module) { UnknownKind::Stateful } else { UnknownKind::Deterministic };
-        Truth::Unknown(Unknown { kind, key: what.clone(), what })
+        Truth::Unknown(Unknown { kind, key: what.clone(), what, inverted: false })
     }
 }
 
@@ -81,7 +81,7 @@ impl Statistic {
             return Truth::Yes;
         }
         let what = format!("chance ({:.0} %)", chance * 100.0);
-        Truth::Unknown(Unknown { kind: UnknownKind::Chance, key: chance.to_string(), what })
+        Truth::Unknown(Unknown { kind: UnknownKind::Chance, key: chance.to_string(), what, inverted: false })
     }
 }
 

@@ -94,6 +94,8 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// `host`, `link`, `global`.
     pub scope: Option<Box<str>>,
+    /// Whether the kernel made it by itself, from an interface's address.
+    pub by_kernel: bool,
     /// Where it was read.
     pub cited: Cited,
 }

@@ -43,6 +43,7 @@ fn route(value: &Value, cited: Cited, family: Family) -> Option<Route> {
         tos: number(value, "tos").and_then(|tos| u8::try_from(tos).ok()).unwrap_or(0),
         source: string(value, "prefsrc").and_then(|addr| addr.parse().ok()),
         scope: string(value, "scope").map(Into::into),
+        by_kernel: string(value, "protocol") == Some("kernel"),
         cited,
     })
 }

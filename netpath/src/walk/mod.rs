@@ -1,6 +1,23 @@
 //! The walk of one packet through the hooks of a node.
+//!
+//! [`explore`] walks all paths that unknowns and chance allow; each ends in an [`Outcome`].
 
+mod choices;
+mod event;
+mod explore;
+mod hooks;
+mod nat;
+mod path;
+mod routing;
+mod routing_v6;
 mod skb;
+mod source_check;
+mod tables;
+mod track;
+mod walker;
 
+pub use self::event::{Delivery, Effect, Event, Verdict};
+pub use self::explore::{Answered, Assumption, Entry, Exploration, Outcome, explore};
+pub use self::hooks::ChainRef;
 pub(crate) use self::skb::Context;
 pub use self::skb::{Hook, Skb};

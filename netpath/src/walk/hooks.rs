@@ -1,0 +1,121 @@
+//! Which base chains a hook calls, and in which order.
+
+use crate::address::Family;
+use crate::iptables::Ruleset;
+use crate::node::Node;
+use crate::walk::Hook;
+
+/// Something that a hook calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Call {
+    /// Connection tracking looks the packet up.
+    Track,
+    /// The chain of an iptables table that is not `nat`.
+    Table(ChainRef),
+    /// NAT: the nat chains are called by it, at its own place, in the order of their priorities.
+    Nat,
+}
+
+/// A chain of an iptables table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChainRef {
+    /// Index among the node's rule sets.
+    pub ruleset: usize,
+    /// Index among its tables.
+    pub table: usize,
+    /// Index among its chains.
+    pub chain: usize,
+}
+
+/// The order of one hook: equal priorities stand together, because their order is not in any dump.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HookOrder {
+    pub calls: Vec<(i32, Vec<Call>)>,
+    pub nat: Vec<(i32, Vec<ChainRef>)>,
+}
+
+/// The orders of all hooks of one family.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HookOrders {
+    by_hook: [HookOrder; 5],
+}
+
+const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
+
+impl HookOrders {
+    /// The orders of a node's family.
+    pub fn of(node: &Node, family: Family) -> Self {
+        let mut orders = Self::default();
+        for (order, hook) in orders.by_hook.iter_mut().zip(HOOKS) {
+            let mut calls: Vec<(i32, Call)> = Vec::new();
+            if matches!(hook, Hook::Prerouting | Hook::Output) {
+                calls.push((-200, Call::Track));
+            }
+            if hook != Hook::Forward {
+                calls.push((nat_priority(hook), Call::Nat));
+            }
+            for (at, ruleset) in node.rulesets.iter().enumerate().filter(|(_, r)| r.family == family) {
+                add_tables(order, &mut calls, at, ruleset, hook);
+            }
+            order.calls = grouped(calls);
+        }
+        orders
+    }
+
+    /// The order of a hook.
+    pub fn order(&self, hook: Hook) -> &HookOrder {
+        let at = HOOKS.iter().position(|known| *known == hook).unwrap_or_default();
+        &self.by_hook[at.min(4)]
+    }
+}
+
+fn add_tables(order: &mut HookOrder, calls: &mut Vec<(i32, Call)>, at: usize, ruleset: &Ruleset, hook: Hook) {
+    let mut nat = Vec::new();
+    for (table_at, table) in ruleset.tables.iter().enumerate() {
+        let Some(chain) = table.chains.iter().position(|chain| &*chain.name == hook.chain_name()) else { continue };
+        let reference = ChainRef { ruleset: at, table: table_at, chain };
+        match priority(&table.name) {
+            None if &*table.name == "nat" => nat.push((0, reference)),
+            // A table of another name has no base chains in x_tables.
+            None => {}
+            Some(priority) => calls.push((priority, Call::Table(reference))),
+        }
+    }
+    for (priority, reference) in nat {
+        match order.nat.iter_mut().find(|(known, _)| *known == priority) {
+            Some((_, group)) => group.push(reference),
+            None => order.nat.push((priority, vec![reference])),
+        }
+    }
+}
+
+fn grouped(mut calls: Vec<(i32, Call)>) -> Vec<(i32, Vec<Call>)> {
+    calls.sort_by_key(|(priority, _)| *priority);
+    let mut groups: Vec<(i32, Vec<Call>)> = Vec::new();
+    for (priority, call) in calls {
+        match groups.last_mut() {
+            Some((known, group)) if *known == priority => group.push(call),
+            _ => groups.push((priority, vec![call])),
+        }
+    }
+    groups
+}
+
+/// Priorities of the tables (include/uapi/linux/netfilter_ipv4.h).
+fn priority(table: &str) -> Option<i32> {
+    Some(match table {
+        "raw" => -300,
+        "mangle" => -150,
+        "filter" => 0,
+        "security" => 50,
+        _ => return None,
+    })
+}
+
+/// NAT of destinations comes before filters, of sources after them.
+fn nat_priority(hook: Hook) -> i32 {
+    match hook {
+        Hook::Prerouting | Hook::Output => -100,
+        _ => 100,
+    }
+}

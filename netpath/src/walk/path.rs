@@ -1,0 +1,237 @@
+//! The way of a packet through the stack: which hooks it meets, and what lies between them.
+
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::address::Family;
+use crate::conntrack::{Connection, CtState};
+use crate::packet::{Packet, Transport, tcp_flag};
+use crate::protocol;
+use crate::route::RouteType;
+use crate::targets::RejectKind;
+use crate::walk::event::{Delivery, Event, Verdict};
+use crate::walk::routing::Routed;
+use crate::walk::tables::is_icmp_error;
+use crate::walk::walker::{Flow, Walker};
+use crate::walk::{Entry, Hook};
+
+/// How a packet's way ended.
+pub(super) struct End {
+    pub verdict: Verdict,
+    pub delivery: Option<Delivery>,
+}
+
+impl Walker<'_> {
+    /// Walks the packet from where it enters.
+    pub(super) fn run(&mut self, entry: &Entry) -> End {
+        let (flow, delivery) = match entry {
+            Entry::Interface(_) => self.enter_by_interface(),
+            Entry::Bridged { output, .. } => self.across_bridge(output),
+            Entry::Local => self.leave_socket(),
+        };
+        match flow {
+            ControlFlow::Break(verdict) => End { verdict, delivery: None },
+            ControlFlow::Continue(()) => {
+                self.confirm();
+                End { verdict: Verdict::Accept, delivery }
+            }
+        }
+    }
+
+    /// The connection of a packet that got through is kept.
+    fn confirm(&mut self) {
+        let connection = &mut self.skb.connection;
+        connection.confirmed = true;
+        connection.source_settled = true;
+        connection.destination_settled = true;
+    }
+
+    fn enter_by_interface(&mut self) -> (Flow, Option<Delivery>) {
+        let Some(device) = self.skb.in_interface.clone() else { return self.leave_socket() };
+        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Prerouting) {
+            return (stop, None);
+        }
+        match self.route_input(&device) {
+            Routed::Refused(verdict) => (Flow::Break(verdict), None),
+            Routed::Local => (self.hook(Hook::Input), Some(Delivery::Local)),
+            Routed::Forward { interface, next_hop } => self.forward(interface, next_hop),
+        }
+    }
+
+    fn forward(&mut self, interface: Option<Arc<str>>, next_hop: IpAddr) -> (Flow, Option<Delivery>) {
+        if let Some(ttl) = self.skb.packet.ttl {
+            if ttl <= 1 {
+                self.kernel("TTL", "the TTL ends here".to_owned(), None);
+                return (Flow::Break(Verdict::Drop), None);
+            }
+            self.skb.packet.ttl = Some(ttl - 1);
+        }
+        self.next_hop = Some(next_hop);
+        self.skb.out_interface = interface;
+        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Forward) {
+            return (stop, None);
+        }
+        self.leave()
+    }
+
+    fn leave(&mut self) -> (Flow, Option<Delivery>) {
+        // A packet that leaves has no incoming interface any more, as far as rules see it.
+        self.skb.in_interface = None;
+        let flow = self.hook(Hook::Postrouting);
+        let next_hop = self.next_hop.unwrap_or(self.skb.packet.destination);
+        (flow, Some(Delivery::Sent { interface: self.skb.out_interface.clone(), next_hop }))
+    }
+
+    /// A packet of the node itself: routed before OUTPUT, and again when OUTPUT changed what routing looks at.
+    fn leave_socket(&mut self) -> (Flow, Option<Delivery>) {
+        let (interface, next_hop) = match self.route_output() {
+            Routed::Refused(verdict) => return (Flow::Break(verdict), None),
+            Routed::Local => (Some(Arc::from("lo")), self.skb.packet.destination),
+            Routed::Forward { interface, next_hop } => (interface, next_hop),
+        };
+        self.skb.out_interface = interface;
+        self.next_hop = Some(next_hop);
+        self.skb.in_interface = None;
+        let before = (self.skb.packet.destination, self.skb.packet.source, self.skb.mark, self.skb.packet.tos);
+        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Output) {
+            return (stop, None);
+        }
+        let after = (self.skb.packet.destination, self.skb.packet.source, self.skb.mark, self.skb.packet.tos);
+        if before != after {
+            match self.route_output() {
+                Routed::Refused(_) => return (Flow::Break(Verdict::Drop), None),
+                Routed::Local => self.skb.out_interface = Some(Arc::from("lo")),
+                Routed::Forward { interface, next_hop } => {
+                    self.skb.out_interface = interface;
+                    self.next_hop = Some(next_hop);
+                }
+            }
+        }
+        let (flow, delivery) = self.leave();
+        if flow.is_break() || self.skb.out_interface.as_deref() != Some("lo") {
+            return (flow, delivery);
+        }
+        self.loop_back()
+    }
+
+    /// What leaves by loopback comes in again, with its connection, and is not routed a second time.
+    fn loop_back(&mut self) -> (Flow, Option<Delivery>) {
+        self.confirm();
+        self.skb.in_interface = self.skb.out_interface.take();
+        self.skb.has_ethernet_header = false;
+        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Prerouting) {
+            return (stop, None);
+        }
+        (self.hook(Hook::Input), Some(Delivery::Local))
+    }
+
+    /// A frame between two ports of one bridge: the IP hooks only see it when the bridge calls them.
+    fn across_bridge(&mut self, output: &Arc<str>) -> (Flow, Option<Delivery>) {
+        let bridge = self.skb.in_interface.clone();
+        let setting = match self.skb.packet.family() {
+            Family::V4 => "net.bridge.bridge-nf-call-iptables",
+            Family::V6 => "net.bridge.bridge-nf-call-ip6tables",
+        };
+        let delivery = Delivery::Sent { interface: Some(Arc::clone(output)), next_hop: self.skb.packet.destination };
+        if self.setting(setting, &[1, 0]) == 0 {
+            let cited = self.cite_setting(setting);
+            self.kernel("bridge", format!("{setting} is 0, so no rule sees the frame"), cited);
+            return (Flow::Continue(()), Some(delivery));
+        }
+        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Prerouting) {
+            return (stop, None);
+        }
+        self.skb.out_interface = bridge;
+        self.skb.physical_out = Some(Arc::clone(output));
+        self.next_hop = Some(self.skb.packet.destination);
+        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Forward) {
+            return (stop, None);
+        }
+        self.skb.in_interface = None;
+        (self.hook(Hook::Postrouting), Some(delivery))
+    }
+
+    /// Turns the walker to the answer that a refusal sends. `None` when the refusal is not answered at all.
+    pub(super) fn turn_to_answer(&mut self, kind: RejectKind) -> Option<()> {
+        let refused = self.skb.packet.clone();
+        let fragment = refused.fragment_offset != 0;
+        let reset_of_reset = matches!(refused.transport, Transport::Tcp { flags, .. } if flags & tcp_flag::RST != 0);
+        let silent = match kind {
+            RejectKind::TcpReset => reset_of_reset,
+            _ => is_icmp_error(&refused),
+        };
+        if silent || fragment || self.is_to_many(refused.destination) {
+            return None;
+        }
+        // An answer has no mark of its own, unless the kernel is told to reflect the refused packet's.
+        let reflect = match refused.family() {
+            Family::V4 => "net.ipv4.fwmark_reflect",
+            Family::V6 => "net.ipv6.fwmark_reflect",
+        };
+        let mark = if self.node.sysctls.number(reflect).is_some_and(|value| value != 0) { self.skb.mark } else { 0 };
+        self.skb.mark = mark;
+        let answer = match kind.icmp(refused.family()) {
+            None => reset_of(&refused),
+            Some((icmp_kind, code)) => self.icmp_error(&refused, icmp_kind, code),
+        };
+        let attached = self.has_connection();
+        self.events.push(Event::Answer { kind });
+        self.skb.packet = answer;
+        self.skb.mark = mark;
+        self.skb.in_interface = None;
+        self.skb.out_interface = None;
+        self.skb.physical_in = None;
+        self.skb.physical_out = None;
+        self.skb.has_socket = false;
+        self.skb.has_ethernet_header = false;
+        // The answer belongs to the refused packet's connection (nf_ct_attach).
+        self.tracked = attached;
+        self.skb.state = if attached { CtState::Related } else { CtState::Invalid };
+        self.skb.reply = attached && !self.skb.reply;
+        if !attached {
+            self.skb.connection = Connection::begun_by(&self.skb.packet);
+        }
+        Some(())
+    }
+
+    /// Nothing that was sent to many is answered.
+    fn is_to_many(&self, addr: IpAddr) -> bool {
+        let broadcast = self.node.routes.covering("local", addr).next().is_some_and(|r| r.kind == RouteType::Broadcast);
+        broadcast || addr.is_multicast() || matches!(addr, IpAddr::V4(v4) if v4.is_broadcast())
+    }
+
+    /// An ICMP error: from the address that was asked for when it is the node's, else from the way it leaves by.
+    fn icmp_error(&mut self, refused: &Packet, kind: u8, code: u8) -> Packet {
+        let protocol = if refused.family() == Family::V4 { protocol::ICMP } else { protocol::ICMPV6 };
+        let own = self.node.routes.covering("local", refused.destination).next();
+        let local = own.is_some_and(|route| route.kind == RouteType::Local);
+        let mut answer = Packet::other(refused.destination, refused.source, protocol);
+        answer.transport = Transport::Icmp { kind, code };
+        answer.tos = refused.tos.map(|tos| (tos & 0x1e) | 0xc0);
+        answer.ttl = Some(64);
+        if !local {
+            self.skb.packet = answer.clone();
+            if let Routed::Forward { interface, next_hop } = self.route_output()
+                && let Some(source) = self.choose_source(interface.as_deref(), next_hop)
+            {
+                answer.source = source;
+            }
+            self.events.pop();
+        }
+        answer
+    }
+}
+
+/// The RST that answers a segment (nf_send_reset).
+fn reset_of(refused: &Packet) -> Packet {
+    let (source, destination) = refused.ports().unwrap_or_default();
+    let acknowledges = matches!(refused.transport, Transport::Tcp { flags, .. } if flags & tcp_flag::ACK == 0);
+    let mut answer = Packet::tcp_syn((refused.destination, destination), (refused.source, source));
+    let flags = if acknowledges { tcp_flag::RST | tcp_flag::ACK } else { tcp_flag::RST };
+    answer.transport = Transport::Tcp { source: destination, destination: source, flags };
+    answer.length = Some(40);
+    answer.ttl = Some(64);
+    answer.tos = Some(0);
+    answer
+}

@@ -1,0 +1,56 @@
+//! Connection tracking of the walking packet.
+
+use crate::conntrack::{Connection, CtState, Tuple, state_without_connection};
+use crate::walk::walker::Walker;
+
+impl Walker<'_> {
+    /// Looks the packet up among the known connections, or begins one (nf_conntrack_in).
+    pub(super) fn track(&mut self) {
+        // Loopback packets and answers that were attached to a connection come here a second time.
+        if std::mem::replace(&mut self.tracked, true) {
+            return;
+        }
+        let tuple = Tuple::of(&self.skb.packet);
+        for known in self.known {
+            if matches(&known.original, &tuple) {
+                let state = if known.seen_reply { CtState::Established } else { CtState::New };
+                return self.attach(known.clone(), state, false);
+            }
+            if matches(&known.reply, &tuple) {
+                let connection = Connection { seen_reply: true, ..known.clone() };
+                return self.attach(connection, CtState::Established, true);
+            }
+        }
+        let loose = self.node.sysctls.number("net.netfilter.nf_conntrack_tcp_loose") != Some(0);
+        let state = state_without_connection(&self.skb.packet, loose);
+        self.attach(Connection::begun_by(&self.skb.packet), state, false);
+    }
+
+    fn attach(&mut self, connection: Connection, state: CtState, reply: bool) {
+        self.skb.connection = connection;
+        self.skb.state = state;
+        self.skb.reply = reply;
+    }
+
+    /// Exempts the packet from tracking (NOTRACK); a packet that is tracked already stays so.
+    pub(super) fn exempt(&mut self) {
+        if !std::mem::replace(&mut self.tracked, true) {
+            self.skb.state = CtState::Untracked;
+        }
+    }
+
+    /// Whether the packet has a connection.
+    pub(super) fn has_connection(&self) -> bool {
+        self.tracked && !matches!(self.skb.state, CtState::Invalid | CtState::Untracked)
+    }
+}
+
+/// Whether a packet's tuple is the connection's; a port that NAT drew freely is any.
+fn matches(known: &Tuple, packet: &Tuple) -> bool {
+    let port = |known: Option<u16>, given: Option<u16>| known.is_none() || known == given;
+    known.source == packet.source
+        && known.destination == packet.destination
+        && known.protocol == packet.protocol
+        && port(known.source_port, packet.source_port)
+        && port(known.destination_port, packet.destination_port)
+}
