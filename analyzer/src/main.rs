@@ -31,9 +31,23 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            // One line: the chain of causes, each in a few words.
-            eprintln!("dossier: {}", analyzer::report::visible(&format!("{error:#}")).replace('\n', " "));
+            eprintln!("dossier: {}", analyzer::report::visible(&one_line(&error)).replace('\n', " "));
             could_not()
         }
     }
+}
+
+/// The chain of causes in one line. A cause that the words before it already quote is not said again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.contains(&cause) {
+            continue;
+        }
+        if !said.is_empty() {
+            said.push_str(": ");
+        }
+        said.push_str(&cause);
+    }
+    said
 }

@@ -188,6 +188,36 @@ fn outside_fences(markdown: &str) -> String {
     prose
 }
 
+/// What the findings leave out where it is empty must not trip a template.
+#[test]
+fn findings_without_anything_render() {
+    let mut bare = findings("x");
+    bare.bundle.unreadable.clear();
+    bare.passed[0].messages.clear();
+    bare.findings[0].remedy = Some(Remedy { text: "Mend it".to_owned(), ..Remedy::default() });
+    bare.findings[1].remedy = None;
+    for finding in &mut bare.findings {
+        finding.references.clear();
+    }
+    let mut empty = bare.clone();
+    empty.causes.clear();
+    empty.findings.clear();
+    empty.passed.clear();
+    empty.not_applicable.clear();
+    empty.not_checked.clear();
+    empty.rule_errors.clear();
+    empty.nodes.clear();
+    empty.not_judged.clear();
+    empty.bundle.cluster = None;
+    empty.bundle.version = None;
+    empty.bundle.hosts.clear();
+    for findings in [bare, empty] {
+        for format in Format::ALL {
+            render(&findings, format).unwrap();
+        }
+    }
+}
+
 #[test]
 fn json_is_what_the_schema_types_say() {
     let json = render(&findings(HOSTILE), Format::Json).unwrap();

@@ -1,6 +1,7 @@
 //! The report: `findings.json`, `report.html` and `report.md` from [`Findings`], and the summary in the terminal.
 
 mod escape;
+mod gap;
 mod page;
 mod summary;
 
@@ -43,7 +44,7 @@ impl Format {
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A template is wrong; the built-in ones are held right by tests.
-    #[error("the report's template failed: {0:#}")]
+    #[error("the report's template failed: {0}")]
     Template(#[from] minijinja::Error),
     /// The findings could not be turned into JSON.
     #[error("findings.json could not be made: {0}")]
@@ -89,4 +90,17 @@ fn write_one(folder: &Path, name: &str, text: &str) -> Result<PathBuf, ReportErr
     file.write_all(text.as_bytes()).map_err(failed)?;
     file.persist(&path).map_err(|error| failed(error.error))?;
     Ok(path)
+}
+
+/// Names that a line lists before it says "and n more".
+const SHOWN_NAMES: usize = 8;
+
+/// "a, b, c and 5 more".
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    let shown = names.iter().take(SHOWN_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }

@@ -11,8 +11,8 @@ use minijinja::{Environment, Value, context};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::ReportError;
-use super::escape;
+use super::gap::gaps;
+use super::{ReportError, escape, listed};
 use crate::citation::Citation;
 use crate::finding::{Confidence, Finding, Findings, Health, NodeAddresses, Remedy, Severity};
 
@@ -25,8 +25,6 @@ const SCRIPT: &str = include_str!("../../../report-templates/report.js");
 const SHOWN_FINDINGS: usize = 10;
 /// Pieces of evidence that one finding shows.
 const SHOWN_EVIDENCE: usize = 8;
-/// Names that a line lists before it says "and n more".
-const SHOWN_NAMES: usize = 8;
 /// Rows of the table of nodes.
 const SHOWN_NODES: usize = 200;
 
@@ -44,6 +42,7 @@ fn render(name: &str, template: &str, findings: &Findings) -> Result<String, Rep
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(escape::auto_escape);
     environment.set_formatter(escape::formatter);
+    environment.add_filter("pairs", pairs);
     environment.add_filter("code", |text: String| escape::code(&text));
     environment.add_filter("fenced", |text: String| escape::fenced(&text));
     environment.add_template(name, template)?;
@@ -69,6 +68,14 @@ fn render(name: &str, template: &str, findings: &Findings) -> Result<String, Rep
         more_nodes => more_nodes,
     })?;
     Ok(text)
+}
+
+/// The names and values of a map; nothing where the findings leave an empty map out.
+fn pairs(map: &Value) -> Result<Vec<(Value, Value)>, minijinja::Error> {
+    if map.is_undefined() || map.is_none() {
+        return Ok(Vec::new());
+    }
+    map.try_iter()?.map(|name| Ok((name.clone(), map.get_item(&name)?))).collect()
 }
 
 fn health_word(health: Health) -> &'static str {
@@ -238,39 +245,6 @@ pub(super) fn place_name(citation: &Citation) -> String {
     }
 }
 
-/// Evidence that is missing for one reason, wherever it is missing.
-#[derive(Serialize)]
-struct Gap {
-    id: String,
-    status: &'static str,
-    reason: Option<String>,
-    where_: String,
-    rules: Vec<String>,
-}
-
-/// Turns "rule: what it misses" into "what is missing: which rules wait", because that is what the reader can mend.
-fn gaps(findings: &Findings) -> Vec<Gap> {
-    type Key = (String, &'static str, Option<String>);
-    let mut gaps: BTreeMap<Key, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
-    for check in &findings.not_checked {
-        for missing in &check.missing {
-            let key = (missing.id.clone(), missing.status.name(), missing.reason.clone());
-            let (scopes, rules) = gaps.entry(key).or_default();
-            scopes.insert(missing.scope.to_string());
-            rules.insert(check.rule.clone());
-        }
-    }
-    gaps.into_iter()
-        .map(|((id, status, reason), (scopes, rules))| Gap {
-            id,
-            status,
-            reason,
-            where_: listed(scopes.into_iter()),
-            rules: rules.into_iter().collect(),
-        })
-        .collect()
-}
-
 /// One row of the table of nodes.
 #[derive(Serialize)]
 struct NodeRow<'a> {
@@ -304,16 +278,6 @@ fn node_row(node: &NodeAddresses) -> NodeRow<'_> {
         number(node.leaked),
     ];
     NodeRow { node: &node.node, cells, odd: leaked || full || short }
-}
-
-/// "a, b, c and 5 more".
-fn listed(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
-    let shown = names.iter().take(SHOWN_NAMES).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN_NAMES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 /// How long collection took, for people; the two times come from the manifest.

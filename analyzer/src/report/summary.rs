@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::escape::visible;
+use super::gap::gaps;
 use super::page::place_name;
 use crate::finding::{Findings, Health};
 
@@ -22,7 +23,7 @@ pub fn write_summary(findings: &Findings, out: &mut dyn Write) -> io::Result<()>
     };
     writeln!(out, "{word}: {}", line(&findings.verdict.sentence))?;
     causes(findings, out)?;
-    gaps(findings, out)?;
+    missing(findings, out)?;
     for error in &findings.rule_errors {
         writeln!(
             out,
@@ -34,12 +35,19 @@ pub fn write_summary(findings: &Findings, out: &mut dyn Write) -> io::Result<()>
     }
     writeln!(
         out,
-        "\n{} findings, {} checks passed, {} do not apply, {} lack evidence",
-        findings.findings.len(),
-        findings.passed.len(),
+        "\n{}; {} passed, {} not applicable, {} for lack of evidence not decided",
+        count(findings.findings.len(), "finding"),
+        count(findings.passed.len(), "check"),
         findings.not_applicable.len(),
-        findings.not_checked.len()
+        unchecked(findings)
     )
+}
+
+/// Rules that could not decide somewhere.
+fn unchecked(findings: &Findings) -> usize {
+    let rules: std::collections::BTreeSet<&str> =
+        findings.not_checked.iter().map(|check| check.rule.as_str()).collect();
+    rules.len()
 }
 
 fn causes(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
@@ -58,19 +66,26 @@ fn causes(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn gaps(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
-    if findings.not_checked.is_empty() {
+fn missing(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
+    let gaps = gaps(findings);
+    if gaps.is_empty() {
         return Ok(());
     }
     writeln!(out, "\nNot checked, because evidence is missing:")?;
-    for check in findings.not_checked.iter().take(SHOWN_GAPS) {
-        let missing: Vec<String> = check.missing.iter().map(|m| format!("{} ({})", m.id, m.status)).collect();
-        writeln!(out, "          {}: {}", check.rule, line(&missing.join(", ")))?;
+    for gap in gaps.iter().take(SHOWN_GAPS) {
+        let reason = gap.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        writeln!(out, "          {} {}{}", gap.id, gap.status, line(&reason))?;
+        writeln!(out, "            of {}; {} wait for it", line(&gap.where_), count(gap.rules.len(), "check"))?;
     }
-    match findings.not_checked.len().saturating_sub(SHOWN_GAPS) {
+    match gaps.len().saturating_sub(SHOWN_GAPS) {
         0 => Ok(()),
         more => writeln!(out, "          and {more} more, in the report"),
     }
+}
+
+/// `1 check`, `2 checks`.
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("{n} {what}") } else { format!("{n} {what}s") }
 }
 
 /// One line of at most 160 characters, safe for a terminal.
