@@ -83,10 +83,11 @@ pub fn parse_file(name: &str, path: &Arc<str>, bytes: &[u8]) -> CniFile {
     let json = match serde_json::from_slice::<Json>(bytes) {
         Ok(json) => json,
         Err(error) => {
-            let line = u64::try_from(error.line()).unwrap_or(1).max(1);
+            // A file that was cut off fails behind its last line.
             let text = super::lines::text(bytes);
-            let shown = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-            file.citation = Citation::line(path, line, shown);
+            let upto = super::lines::lines(&text).take(error.line().max(1));
+            let line = upto.last().unwrap_or(super::lines::Line { number: 1, text: "" });
+            file.citation = Citation::line(path, line.number, line.text);
             file.error = Some(format!("is not JSON: {error}"));
             return file;
         }

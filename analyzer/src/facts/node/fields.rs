@@ -13,7 +13,7 @@ use super::sysctl::{SYSCTL, SysctlMap};
 use super::sysctl_chain::SYSCTL_FILES;
 use super::{CITED_LINE, cni, conntrack, firewall, forwarding, kubelet, link, sandbox, sysctl_chain, system};
 use crate::facts::pod::{self, Pod};
-use crate::facts::{Facts, component, log};
+use crate::facts::{Facts, component, event, log};
 use crate::finding::NodeAddresses;
 use crate::shape::{Field, Shape};
 
@@ -47,6 +47,11 @@ pub const FIELDS: &[Field] = &[
         name: "stores",
         shape: Shape::List(&Shape::Record(&STORE)),
         doc: "The address managers' stores on the node; undefined where none was looked for.",
+    },
+    Field {
+        name: "pod_events",
+        shape: Shape::List(&Shape::Record(&event::SHAPE)),
+        doc: "Events about the pods that are bound to the node, pod by pod.",
     },
     Field {
         name: "sandboxes",
@@ -94,6 +99,7 @@ impl NodeFacts {
             "resolver" => Some(self.resolver().value(resolvers(facts).as_ref())),
             "cni" => self.cni().map(|cni| cni.value(components(facts, self.node()).as_ref())),
             "stores" => self.store_values(&api_addresses(facts, self.node())),
+            "pod_events" => Some(pod_events(facts, self.node())),
             "sandboxes" => self.sandboxes().map(|all| Value::from(all.values())),
             "links" => self.links().map(|all| all.iter().map(link::Link::value).collect()),
             "routes" => self.routes().map(|all| all.iter().map(link::Route::value).collect()),
@@ -145,6 +151,14 @@ pub fn api_addresses(facts: &Facts, node: &str) -> ApiAddresses {
         running_pods: pods.and_then(|pods| u64::try_from(pods.len()).ok()),
         pod_cidrs: facts.node_object(node).map(|object| object.pod_networks().collect()).unwrap_or_default(),
     }
+}
+
+/// The events about the pods that are bound to a node.
+fn pod_events(facts: &Facts, node: &str) -> Value {
+    let pods = facts.pods();
+    let bound = pods.on_node(node).iter().filter_map(|place| pods.get(*place));
+    let about = bound.map(|pod| event::values_about(facts, "Pod", &pod.namespace, &pod.name));
+    about.flat_map(|events| events.try_iter().into_iter().flatten()).collect()
 }
 
 /// The components that run on a node as pods, by name; none where the pods were not collected.
