@@ -57,6 +57,8 @@ fn render(name: &str, template: &str, findings: &Findings) -> Result<String, Rep
         style => Value::from_safe_string(STYLE.to_owned()),
         script => Value::from_safe_string(SCRIPT.to_owned()),
         hosts_line => listed(findings.bundle.hosts.iter().cloned()),
+        started => to_the_second(&findings.bundle.started),
+        finished => to_the_second(&findings.bundle.finished),
         duration => duration(&findings.bundle.started, &findings.bundle.finished),
         items => Value::from(Serde(findings.bundle.items.iter().map(|(s, n)| (s.name(), n)).collect::<Vec<_>>())),
         item_total => findings.bundle.items.values().sum::<u64>(),
@@ -278,6 +280,14 @@ fn node_row(node: &NodeAddresses) -> NodeRow<'_> {
         number(node.leaked),
     ];
     NodeRow { node: &node.node, cells, odd: leaked || full || short }
+}
+
+/// A time as people read it: nobody needs its nanoseconds.
+fn to_the_second(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => time.to_owned(),
+    }
 }
 
 /// How long collection took, for people; the two times come from the manifest.
