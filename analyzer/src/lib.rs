@@ -10,6 +10,7 @@ pub mod fact;
 pub mod facts;
 pub mod finding;
 pub mod pattern;
+pub mod regression;
 pub mod report;
 pub mod rule;
 pub mod shape;

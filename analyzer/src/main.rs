@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use analyzer::command::{analyze::Analyze, could_not, inspect::Inspect, rules::Rules, verify::Verify};
+use analyzer::command::{analyze::Analyze, could_not, inspect::Inspect, rules::Rules, test::Test, verify::Verify};
+use analyzer::rule::load::LoadError;
 use clap::{Parser, Subcommand};
 
 /// Tells what is broken in a cluster from its support bundle alone: no network, no cluster, no clock.
@@ -18,6 +19,7 @@ enum Command {
     Analyze(Analyze),
     Inspect(Inspect),
     Rules(Rules),
+    Test(Test),
     Verify(Verify),
 }
 
@@ -26,11 +28,18 @@ fn main() -> ExitCode {
         Command::Analyze(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Rules(command) => command.run(),
+        Command::Test(command) => command.run(),
         Command::Verify(command) => command.run(),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
+            // What is wrong with rules is shown in their files, with carets; everything else is one line.
+            if let Some(LoadError::Problems(problems)) = error.downcast_ref() {
+                eprintln!("{}", analyzer::report::visible(&problems.to_string()));
+                return could_not();
+            }
+            // One line: the chain of causes, each in a few words.
             eprintln!("dossier: {}", analyzer::report::visible(&one_line(&error)).replace('\n', " "));
             could_not()
         }

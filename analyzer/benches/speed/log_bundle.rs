@@ -24,7 +24,8 @@ const NAMESPACES: [&str; 4] = ["kube-system", "payments-prod", "search-stage", "
 pub fn make(target: &Path, bytes: u64) {
     let samples = samples();
     let options = WriteOptions { sorted: true, ..WriteOptions::default() };
-    let writer = BundleWriter::create_with(target, "A bundle of a benchmark.\n", options).expect("the bundle can be begun");
+    let writer =
+        BundleWriter::create_with(target, "A bundle of a benchmark.\n", options).expect("the bundle can be begun");
     (0..FILES).into_par_iter().for_each(|number| write_log(&writer, number, bytes / FILES, &samples));
     writer.finish(manifest()).expect("the bundle can be finished");
 }
@@ -111,18 +112,53 @@ fn line(out: &mut String, file: u64, random: u64, count: u64, sample: Option<&st
     write!(out, "2026-11-21T{hour:02}:{minute:02}:{second:02}.{:09}Z ", random & 0x3FFF_FFFF).ok();
     let written = match (sample, file % 3, random & 3) {
         (Some(sample), ..) => writeln!(out, "{}", sample.replace('\n', " ")),
-        (None, 0, 0) => writeln!(out, "I1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} reflector.go:368] \"Caches populated\" type=\"*v1.Pod\" reflector=\"k8s.io/client-go/informers/factory.go:160\""),
-        (None, 0, 1) => writeln!(out, "I1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} kubelet.go:2547] \"SyncLoop (PLEG): event for pod\" pod=\"payments-prod/api-{id:x}\" event={{\"ID\":\"{id:x}-{m}\",\"Type\":\"ContainerStarted\",\"Data\":\"{id:x}{m}\"}}"),
-        (None, 0, 2) => writeln!(out, "W1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} reflector.go:561] watch of *v1.Node ended with: an error on the server (\"unable to decode an event from the watch stream: http2: client connection lost\") has prevented the request from succeeding"),
-        (None, 0, _) => writeln!(out, "E1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} pod_workers.go:1301] \"Error syncing pod, skipping\" err=\"failed to \\\"StartContainer\\\" for \\\"api\\\" with CrashLoopBackOff: \\\"back-off {n}s restarting failed container=api pod=api-{id:x}_payments-prod\\\"\""),
-        (None, 1, 0) => writeln!(out, "{{\"level\":\"info\",\"logger\":\"http\",\"msg\":\"request completed\",\"method\":\"GET\",\"path\":\"/v1/orders/{m}\",\"status\":200,\"duration_ms\":{n},\"trace_id\":\"{id:x}\",\"client\":\"10.128.{a}.{b}\"}}"),
-        (None, 1, 1) => writeln!(out, "{{\"level\":\"info\",\"logger\":\"db\",\"msg\":\"query\",\"sql\":\"select id, total from orders where customer = $1\",\"rows\":{a},\"duration_ms\":{n},\"trace_id\":\"{id:x}\"}}"),
-        (None, 1, 2) => writeln!(out, "{{\"level\":\"warn\",\"logger\":\"cache\",\"msg\":\"miss\",\"key\":\"cart:{m}\",\"shard\":{a},\"backend\":\"redis-{b}.payments-prod.svc.cluster.local:6379\"}}"),
-        (None, 1, _) => writeln!(out, "{{\"level\":\"error\",\"logger\":\"upstream\",\"msg\":\"call failed\",\"service\":\"api.payments-prod.svc.cluster.local\",\"error\":\"rpc error: code = Unavailable desc = upstream reset, retry {a}\",\"trace_id\":\"{id:x}\"}}"),
-        (None, _, 0) => writeln!(out, "[INFO] 10.128.{a}.{b}:{m} - {n} \"A IN api.payments-prod.svc.cluster.local. udp 58 false 512\" NOERROR qr,aa,rd 114 0.000{m}s"),
-        (None, _, 1) => writeln!(out, "10.128.{a}.{b} - - [21/Nov/2026:{hour:02}:{minute:02}:{second:02} +0000] \"GET /healthz HTTP/1.1\" 200 2 \"-\" \"kube-probe/1.34\" {n} 0.00{a} [payments-prod-api-80] [] 10.128.{b}.{a}:8080 2 0.00{a} 200 {id:x}"),
-        (None, _, 2) => writeln!(out, "INFO  [main-{a}] c.e.api.OrderService - order {m} accepted for customer {n} in {b} ms"),
-        (None, _, _) => writeln!(out, "DEBUG [pool-{a}] o.a.kafka.clients.Fetcher - Fetch READ_UNCOMMITTED at offset {m} for partition orders-{b} returned fetch data"),
+        (None, 0, 0) => writeln!(
+            out,
+            "I1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} reflector.go:368] \"Caches populated\" type=\"*v1.Pod\" reflector=\"k8s.io/client-go/informers/factory.go:160\""
+        ),
+        (None, 0, 1) => writeln!(
+            out,
+            "I1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} kubelet.go:2547] \"SyncLoop (PLEG): event for pod\" pod=\"payments-prod/api-{id:x}\" event={{\"ID\":\"{id:x}-{m}\",\"Type\":\"ContainerStarted\",\"Data\":\"{id:x}{m}\"}}"
+        ),
+        (None, 0, 2) => writeln!(
+            out,
+            "W1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} reflector.go:561] watch of *v1.Node ended with: an error on the server (\"unable to decode an event from the watch stream: http2: client connection lost\") has prevented the request from succeeding"
+        ),
+        (None, 0, _) => writeln!(
+            out,
+            "E1121 {hour:02}:{minute:02}:{second:02}.{m:06} {file} pod_workers.go:1301] \"Error syncing pod, skipping\" err=\"failed to \\\"StartContainer\\\" for \\\"api\\\" with CrashLoopBackOff: \\\"back-off {n}s restarting failed container=api pod=api-{id:x}_payments-prod\\\"\""
+        ),
+        (None, 1, 0) => writeln!(
+            out,
+            "{{\"level\":\"info\",\"logger\":\"http\",\"msg\":\"request completed\",\"method\":\"GET\",\"path\":\"/v1/orders/{m}\",\"status\":200,\"duration_ms\":{n},\"trace_id\":\"{id:x}\",\"client\":\"10.128.{a}.{b}\"}}"
+        ),
+        (None, 1, 1) => writeln!(
+            out,
+            "{{\"level\":\"info\",\"logger\":\"db\",\"msg\":\"query\",\"sql\":\"select id, total from orders where customer = $1\",\"rows\":{a},\"duration_ms\":{n},\"trace_id\":\"{id:x}\"}}"
+        ),
+        (None, 1, 2) => writeln!(
+            out,
+            "{{\"level\":\"warn\",\"logger\":\"cache\",\"msg\":\"miss\",\"key\":\"cart:{m}\",\"shard\":{a},\"backend\":\"redis-{b}.payments-prod.svc.cluster.local:6379\"}}"
+        ),
+        (None, 1, _) => writeln!(
+            out,
+            "{{\"level\":\"error\",\"logger\":\"upstream\",\"msg\":\"call failed\",\"service\":\"api.payments-prod.svc.cluster.local\",\"error\":\"rpc error: code = Unavailable desc = upstream reset, retry {a}\",\"trace_id\":\"{id:x}\"}}"
+        ),
+        (None, _, 0) => writeln!(
+            out,
+            "[INFO] 10.128.{a}.{b}:{m} - {n} \"A IN api.payments-prod.svc.cluster.local. udp 58 false 512\" NOERROR qr,aa,rd 114 0.000{m}s"
+        ),
+        (None, _, 1) => writeln!(
+            out,
+            "10.128.{a}.{b} - - [21/Nov/2026:{hour:02}:{minute:02}:{second:02} +0000] \"GET /healthz HTTP/1.1\" 200 2 \"-\" \"kube-probe/1.34\" {n} 0.00{a} [payments-prod-api-80] [] 10.128.{b}.{a}:8080 2 0.00{a} 200 {id:x}"
+        ),
+        (None, _, 2) => {
+            writeln!(out, "INFO  [main-{a}] c.e.api.OrderService - order {m} accepted for customer {n} in {b} ms")
+        }
+        (None, _, _) => writeln!(
+            out,
+            "DEBUG [pool-{a}] o.a.kafka.clients.Fetcher - Fetch READ_UNCOMMITTED at offset {m} for partition orders-{b} returned fetch data"
+        ),
     };
     written.ok();
 }

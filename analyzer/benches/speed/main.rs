@@ -11,6 +11,9 @@ use std::process::{Command, Stdio};
 
 use measure::{Run, median};
 
+/// A program that is measured, by name.
+type Program<'p> = (&'static str, Box<dyn Fn() -> Run + 'p>);
+
 struct Arguments {
     mb: u64,
     rounds: usize,
@@ -40,11 +43,14 @@ fn main() {
     }
     let size = std::fs::metadata(&bundle).map(|data| data.len()).unwrap_or_default();
     println!("{mb} MB of logs in {:.0} MB of bundle, {rounds} rounds, medians", size as f64 / 1e6);
-    let programs: [(&str, Box<dyn Fn() -> Run>); 4] = [
+    let programs: [Program<'_>; 4] = [
         ("unzip -p", Box::new(|| measure::run(Command::new("unzip").arg("-p").arg(&bundle).stdout(Stdio::null())))),
         ("dossier analyze, 2 threads", Box::new(|| measure::run(&mut analyze(&bundle, &folder, 2)))),
         ("dossier analyze, 1 thread", Box::new(|| measure::run(&mut analyze(&bundle, &folder, 1)))),
-        ("dossier verify", Box::new(|| measure::run(Command::new(DOSSIER).arg("verify").arg(&bundle).stdout(Stdio::null())))),
+        (
+            "dossier verify",
+            Box::new(|| measure::run(Command::new(DOSSIER).arg("verify").arg(&bundle).stdout(Stdio::null()))),
+        ),
     ];
     let mut runs: Vec<Vec<Run>> = programs.iter().map(|_| Vec::new()).collect();
     // Round by round, so that other load on the machine meets all of them alike.

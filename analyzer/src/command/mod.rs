@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod inspect;
 pub mod rules;
+pub mod test;
 pub mod verify;
 
 use std::io::{self, Write};
