@@ -5,6 +5,7 @@
 //! nothing of bundles or clusters.
 
 pub mod address;
+pub mod answer;
 pub mod conntrack;
 pub mod interface;
 pub mod ipset;
@@ -25,4 +26,5 @@ pub mod targets;
 pub mod unknown;
 pub mod walk;
 
+pub use answer::{Answer, walk};
 pub use json::JsonError;

@@ -210,6 +210,9 @@ impl Walker<'_> {
         answer.transport = Transport::Icmp { kind, code };
         answer.tos = refused.tos.map(|tos| (tos & 0x1e) | 0xc0);
         answer.ttl = Some(64);
+        // An error quotes what it is about, up to the size that every host takes (RFC 1812: 576, RFC 4443: 1280).
+        let (header, most) = if refused.family() == Family::V4 { (28, 576) } else { (48, 1280) };
+        answer.length = refused.length.map(|length| header + length.min(most - header));
         if !local {
             self.skb.packet = answer.clone();
             if let Routed::Forward { interface, next_hop } = self.route_output()

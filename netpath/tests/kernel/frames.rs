@@ -64,8 +64,9 @@ fn transport(packet: &Packet, case: u16) -> Vec<u8> {
         Transport::Tcp { source, destination, flags } => {
             out.extend(source.to_be_bytes());
             out.extend(destination.to_be_bytes());
-            out.extend(u32::from(case).to_be_bytes());
-            out.extend(u32::from(case).to_be_bytes());
+            // In the upper half, because a RST acknowledges what the segment held.
+            out.extend((u32::from(case) << 16).to_be_bytes());
+            out.extend((u32::from(case) << 16).to_be_bytes());
             out.extend([0x50, flags]);
             out.extend(TEST_WINDOW.to_be_bytes());
             out.extend([0; 4]);
@@ -188,7 +189,7 @@ pub fn read_v4(bytes: &[u8]) -> Option<Received> {
         }
         6 if bytes.get(header + 13)? & tcp_flag::RST != 0 && word(header + 14)? != TEST_WINDOW => {
             let acknowledges = bytes.get(header + 13)? & tcp_flag::ACK != 0;
-            let number = if acknowledges { word(header + 10)? } else { word(header + 6)? };
+            let number = if acknowledges { word(header + 8)? } else { word(header + 4)? };
             return Some(Received::Answer { case: number, kind: None, source, destination });
         }
         _ => {}

@@ -1,0 +1,192 @@
+//! What the client of a connection would see.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::answer::{Direction, Trip};
+use crate::packet::{Packet, Transport, tcp_flag};
+use crate::protocol;
+use crate::targets::RejectKind;
+use crate::walk::{Effect, Entry, Event, Exploration, Hook, Outcome, Verdict};
+
+/// What the client would see, provided that somebody listens and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientSees {
+    /// The answer arrives.
+    Connected,
+    /// Nothing arrives.
+    Timeout,
+    /// A RST or a port unreachable.
+    Refused,
+    /// Another ICMP error, or an error at once on the host itself.
+    Unreachable,
+    /// That depends.
+    Depends,
+}
+
+/// The packet that answers another.
+pub(super) fn reply_to(packet: &Packet) -> Packet {
+    let mut reply = packet.clone();
+    (reply.source, reply.destination) = (packet.destination, packet.source);
+    reply.transport = match packet.transport {
+        Transport::Tcp { source, destination, .. } => {
+            Transport::Tcp { source: destination, destination: source, flags: tcp_flag::SYN | tcp_flag::ACK }
+        }
+        Transport::Ports { source, destination } => Transport::Ports { source: destination, destination: source },
+        Transport::Icmp { kind: 8, .. } if packet.protocol == protocol::ICMP => Transport::Icmp { kind: 0, code: 0 },
+        Transport::Icmp { kind: 128, .. } => Transport::Icmp { kind: 129, code: 0 },
+        other => other,
+    };
+    reply.length = None;
+    reply.ttl = None;
+    reply.mac_source = None;
+    reply.owner = None;
+    reply
+}
+
+/// Whether the client takes an answer for one to its packet: the ends must be those it used.
+pub(super) fn recognized(packet: &Packet, reply: &Outcome) -> bool {
+    let answer = &reply.skb.packet;
+    answer.source == packet.destination
+        && answer.destination == packet.source
+        && answer.source_port() == packet.destination_port()
+        && answer.destination_port() == packet.source_port()
+}
+
+/// What one path makes the client see.
+pub(super) fn fate(trip: &Trip, outcome: &Outcome, reply: Option<&Exploration>) -> ClientSees {
+    match outcome.verdict {
+        Verdict::Drop => dropped(trip, outcome),
+        Verdict::Reject(kind) => refused(trip, outcome, kind),
+        Verdict::Accept => {
+            let Some(reply) = reply else { return ClientSees::Connected };
+            let arrives = |outcome: &Outcome| outcome.verdict == Verdict::Accept && recognized(&trip.packet, outcome);
+            let (all, any) = (reply.outcomes.iter().all(arrives), reply.outcomes.iter().any(arrives));
+            let doubtful = reply.cut || reply.outcomes.iter().any(|outcome| !outcome.doubts.is_empty());
+            match (all, any) {
+                _ if doubtful => ClientSees::Depends,
+                (true, _) => ClientSees::Connected,
+                (false, false) => ClientSees::Timeout,
+                _ => ClientSees::Depends,
+            }
+        }
+    }
+}
+
+/// A drop on the sending host itself: datagrams fail at once (EPERM), TCP goes on trying.
+fn dropped(trip: &Trip, outcome: &Outcome) -> ClientSees {
+    if trip.entry != Entry::Local {
+        return ClientSees::Timeout;
+    }
+    let in_output = outcome.events.iter().rev().find_map(hook_of) == Some(Hook::Output);
+    let never_sent = outcome.events.iter().all(|event| hook_of(event).is_none());
+    if never_sent || (in_output && trip.packet.protocol != protocol::TCP) {
+        ClientSees::Unreachable
+    } else {
+        ClientSees::Timeout
+    }
+}
+
+fn hook_of(event: &Event) -> Option<Hook> {
+    match event {
+        Event::Rule { hook, .. } | Event::Policy { hook, .. } => Some(*hook),
+        _ => None,
+    }
+}
+
+fn refused(trip: &Trip, outcome: &Outcome, kind: RejectKind) -> ClientSees {
+    let by_kernel = !outcome
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Rule { effect: Effect::Verdict(Verdict::Reject(_)), .. }));
+    // The node's own process gets the route's error from the call itself.
+    let arrives = (by_kernel && trip.entry == Entry::Local)
+        || outcome.answer.as_ref().is_some_and(|answer| answer.verdict == Verdict::Accept);
+    match kind {
+        _ if !arrives => ClientSees::Timeout,
+        RejectKind::TcpReset | RejectKind::PortUnreachable => ClientSees::Refused,
+        _ => ClientSees::Unreachable,
+    }
+}
+
+/// What the client sees over all paths, and a sentence about it.
+pub(super) fn sees(trip: &Trip) -> (ClientSees, String) {
+    let fates: Vec<ClientSees> = trip
+        .forward
+        .outcomes
+        .iter()
+        .zip(&trip.replies)
+        .map(|(outcome, reply)| fate(trip, outcome, reply.as_ref()))
+        .collect();
+    let doubtful = trip.forward.cut || trip.forward.outcomes.iter().any(|outcome| !outcome.doubts.is_empty());
+    let same = fates.iter().all(|fate| Some(fate) == fates.first());
+    match fates.first() {
+        Some(fate) if same && !doubtful => (*fate, sentence(trip, *fate)),
+        _ => (ClientSees::Depends, depends(trip)),
+    }
+}
+
+fn sentence(trip: &Trip, fate: ClientSees) -> String {
+    let direction = trip.telling().map(|(_, direction)| direction);
+    let outcome = trip.forward.outcomes.first();
+    match (fate, outcome.map(|outcome| outcome.verdict)) {
+        (ClientSees::Connected, _) => "the packet and its answer pass".to_owned(),
+        (ClientSees::Timeout, Some(Verdict::Reject(kind))) => {
+            format!("the packet is refused ({kind:?}), but the refusal does not get out, so the client waits")
+        }
+        (ClientSees::Timeout, _) if direction == Some(Direction::Reply) => match trip.telling() {
+            Some((reply, _)) if reply.verdict == Verdict::Accept => {
+                "the packet passes; its answer comes back from another address or port, so the client does not take it"
+                    .to_owned()
+            }
+            _ => "the packet passes, its answer does not".to_owned(),
+        },
+        (ClientSees::Timeout, _) => "the packet is dropped without an answer".to_owned(),
+        (ClientSees::Refused, Some(Verdict::Reject(RejectKind::TcpReset))) => {
+            "refused with a RST (ECONNREFUSED)".to_owned()
+        }
+        (ClientSees::Refused, _) => "refused with ICMP port unreachable (ECONNREFUSED)".to_owned(),
+        (ClientSees::Unreachable, Some(Verdict::Drop)) if trip.entry == Entry::Local => {
+            let by_route = outcome.is_some_and(|outcome| outcome.events.iter().all(|event| hook_of(event).is_none()));
+            let errno = if by_route { "EINVAL" } else { "EPERM" };
+            format!("the sending process gets an error at once ({errno})")
+        }
+        (ClientSees::Unreachable, Some(Verdict::Reject(kind))) => format!("answered with {kind:?} ({})", errno(kind)),
+        _ => "not known".to_owned(),
+    }
+}
+
+/// The error that a socket reports (net/ipv4/icmp.c, icmp_err_convert).
+fn errno(kind: RejectKind) -> &'static str {
+    match kind {
+        RejectKind::NetUnreachable | RejectKind::NetProhibited => "ENETUNREACH",
+        RejectKind::HostUnreachable | RejectKind::HostProhibited | RejectKind::AdminProhibited => "EHOSTUNREACH",
+        RejectKind::ProtocolUnreachable => "ENOPROTOOPT",
+        RejectKind::PortUnreachable | RejectKind::TcpReset => "ECONNREFUSED",
+        RejectKind::PolicyFail | RejectKind::RejectRoute => "EACCES",
+    }
+}
+
+fn depends(trip: &Trip) -> String {
+    let outcomes = &trip.forward.outcomes;
+    let by_chance = outcomes.iter().any(|outcome| outcome.probability < 1.0)
+        && outcomes.iter().all(|outcome| outcome.assumptions.is_empty() && outcome.doubts.is_empty());
+    if by_chance { endpoints(trip) } else { "that depends on what is not known".to_owned() }
+}
+
+/// `1 of 3 endpoints fails`: the destinations among which chance chooses.
+pub(super) fn endpoints(trip: &Trip) -> String {
+    let (mut good, mut bad) = (BTreeSet::new(), BTreeSet::new());
+    for (outcome, reply) in trip.forward.outcomes.iter().zip(&trip.replies) {
+        let to = outcome.skb.packet.destination_text();
+        match fate(trip, outcome, reply.as_ref()) {
+            ClientSees::Connected => good.insert(to),
+            _ => bad.insert(to),
+        };
+    }
+    let all: BTreeSet<&String> = good.union(&bad).collect();
+    let names: Vec<&str> = bad.iter().map(String::as_str).collect();
+    format!("{} of {} endpoints fails ({})", bad.len(), all.len(), names.join(", "))
+}
