@@ -7,15 +7,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use bundle::BundleWriter;
 use bundle::manifest::{Ended, RunKind};
 use bundle::write::WriteOptions;
-use bundle::{BundleWriter, WriteError};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::plan::Plan;
 use crate::run::finish::{Outcome, finish, print_last_lines};
-use crate::run::{Progress, Run, signals};
+use crate::run::{Progress, Run, signals, space};
 use crate::{cluster, node};
 
 /// The exit code of a command line that cannot be understood (sysexits' EX_USAGE).
@@ -217,7 +217,7 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         None => Ok(()),
     };
     for error in [asked.err(), read.err()].into_iter().flatten() {
-        if is_out_of_space(&error) {
+        if space::is_full(&error) {
             run.note_limit("disk", "full", "what was not gathered before is missing");
             run.tell_to_stop(Ended::Space);
         }
@@ -248,15 +248,6 @@ async fn wait_for(run: &Run, node: tokio::task::JoinHandle<anyhow::Result<()>>) 
         done = node => done.context("the thread that reads the host ended early")?,
         () = late => anyhow::bail!("a file or command did not return and was left behind"),
     }
-}
-
-/// Whether the disk was full, however deep in the error that is said.
-fn is_out_of_space(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let as_write = cause.downcast_ref::<WriteError>().is_some_and(WriteError::is_out_of_space);
-        let as_io = cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
-        as_write || as_io
-    })
 }
 
 fn writer(job: &Job) -> anyhow::Result<BundleWriter> {

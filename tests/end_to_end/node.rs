@@ -314,6 +314,7 @@ fn secrets_stay_on_the_host() {
             "etc/cni/net.d/10-calico.conflist",
             r#"{"name": "k8s-pod-network", "plugins": [{"etcd_token": "hush6"}]}"#.to_owned(),
         ),
+        ("etc/cni/multus/net.d/10-calico.conflist", "{}".to_owned()),
         ("etc/cni/net.d/calico-kubeconfig", "users:\n- name: u\n  user:\n    token: hush7\n".to_owned()),
         ("etc/default/kubelet", "KUBELET_EXTRA_ARGS=--bootstrap-token=hush8 --node-ip=10.0.0.5\n".to_owned()),
         ("var/lib/kubelet/config.yaml", "resolvConf: /root/resolv.conf\nstaticPodURLHeader: {X: [hush9]}\n".to_owned()),

@@ -52,7 +52,7 @@ pub fn items() -> Vec<NodeItem> {
             "node.cni.conf",
             &["/etc/cni/net.d/*.conf*", "/etc/cni/net.d/*.json*", "/etc/cni/multus/net.d/*.conf*"],
             50,
-            |path| format!("cni/net.d/{}", path.rsplit('/').next().unwrap_or_default()),
+            |path| path.replace("/etc/cni/", "cni/"),
         )
         .keeping(Cap { head: 1_000_000, tail: 0 })
         .edited(secrets::mask_json_text),

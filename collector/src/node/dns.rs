@@ -26,7 +26,7 @@ pub fn items() -> Vec<NodeItem> {
             |path| path.replace("/etc/systemd/", "dns/"),
         ),
         command("node.resolv.resolvectl", "dns/resolvectl.txt", &["resolvectl", "status", "--no-pager"])
-            .only_where(resolved_runs),
+            .only_where("systemd-resolved runs", resolved_runs),
         file("node.resolv.nsswitch", "dns/nsswitch.conf", "/etc/nsswitch.conf"),
         file("node.resolv.hosts", "dns/hosts", "/etc/hosts"),
         file("node.resolv.gai", "dns/gai.conf", "/etc/gai.conf"),

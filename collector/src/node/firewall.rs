@@ -21,24 +21,32 @@ const UNITS: [&str; 7] = ["ufw", "firewalld", "nftables", "iptables", "ip6tables
 pub fn items() -> Vec<NodeItem> {
     let mut items = xtables();
     items.extend([
-        command("node.nft.tables", "firewall/nft-tables.txt", &["nft", "list", "tables"]).only_where(nf_tables),
+        command("node.nft.tables", "firewall/nft-tables.txt", &["nft", "list", "tables"])
+            .only_where("nf_tables is in the kernel", nf_tables),
         command("node.nft.ruleset", "firewall/nft.json", &["nft", "-j", "-a", "list", "ruleset"])
-            .only_where(nf_tables)
+            .only_where("nf_tables is in the kernel", nf_tables)
             .moderate()
             .within(20),
         command("node.nft.text", "firewall/nft.txt", &["nft", "-a", "list", "ruleset"])
-            .only_where(nf_tables)
+            .only_where("nf_tables is in the kernel", nf_tables)
             .moderate()
             .within(20),
-        command("node.ipset.headers", "firewall/ipset-headers.txt", &["ipset", "list", "-terse"]).only_where(ip_set),
-        command("node.ipset.sets", "firewall/ipset.txt", &["ipset", "save"]).only_where(ip_set).moderate(),
-        command("node.ipvs.services", "firewall/ipvs.txt", &["ipvsadm", "-Ln"]).only_where(ip_vs).moderate(),
+        command("node.ipset.headers", "firewall/ipset-headers.txt", &["ipset", "list", "-terse"])
+            .only_where("ip_set is in the kernel", ip_set),
+        command("node.ipset.sets", "firewall/ipset.txt", &["ipset", "save"])
+            .only_where("ip_set is in the kernel", ip_set)
+            .moderate(),
+        command("node.ipvs.services", "firewall/ipvs.txt", &["ipvsadm", "-Ln"])
+            .only_where("IPVS is in the kernel", ip_vs)
+            .moderate(),
         command("node.ipvs.stats", "firewall/ipvs-stats.txt", &["ipvsadm", "-Ln", "--stats"])
-            .only_where(ip_vs)
+            .only_where("IPVS is in the kernel", ip_vs)
             .moderate(),
         file("node.ipvs.proc", "firewall/proc-ip_vs", "/proc/net/ip_vs"),
         file("node.ipvs.proc-stats", "firewall/proc-ip_vs_stats", "/proc/net/ip_vs_stats"),
-        command("node.ufw.status", "firewall/ufw-status.txt", &["ufw", "status", "verbose"]).only_where(ufw).moderate(),
+        command("node.ufw.status", "firewall/ufw-status.txt", &["ufw", "status", "verbose"])
+            .only_where("its backend is in the kernel", ufw)
+            .moderate(),
         files("node.ufw.files", &["/etc/ufw/*.conf", "/etc/ufw/*.rules", "/etc/ufw/*.init"], 30, |path| {
             path.replace("/etc/ufw/", "firewall/ufw/")
         }),
@@ -66,6 +74,7 @@ pub fn items() -> Vec<NodeItem> {
 }
 
 fn xtables() -> Vec<NodeItem> {
+    // The nft backend reads over netlink and takes no lock, so it may take longer; legacy shares its lock with kube-proxy.
     let dump = |id, path, argv: &[&str], name| command(id, path, argv).moderate().counting_rules(name);
     vec![
         document(
@@ -74,26 +83,30 @@ fn xtables() -> Vec<NodeItem> {
             "links at /usr/sbin/ip{,6}tables, /proc/net/ip{,6}_tables_names, /proc/modules, /sys/module",
             backends,
         ),
-        command("node.xtables.version", "firewall/iptables-version.txt", &["iptables", "-V"]).only_where(plain),
+        command("node.xtables.version", "firewall/iptables-version.txt", &["iptables", "-V"])
+            .only_where("that loads no module", plain),
         dump("node.iptables.nft-v4", "firewall/iptables-nft.v4", &["iptables-nft-save", "-c"], "nft-v4")
-            .only_where(nf_tables),
+            .only_where("nf_tables is in the kernel", nf_tables)
+            .within(20),
         dump("node.iptables.nft-v6", "firewall/iptables-nft.v6", &["ip6tables-nft-save", "-c"], "nft-v6")
-            .only_where(nf_tables),
+            .only_where("nf_tables is in the kernel", nf_tables)
+            .within(20),
         dump("node.iptables.legacy-v4", "firewall/iptables-legacy.v4", &["iptables-legacy-save", "-c"], "legacy-v4")
-            .only_where(legacy_v4),
+            .only_where("the kernel holds legacy tables", legacy_v4),
         dump("node.iptables.legacy-v6", "firewall/iptables-legacy.v6", &["ip6tables-legacy-save", "-c"], "legacy-v6")
-            .only_where(legacy_v6),
+            .only_where("the kernel holds legacy tables", legacy_v6),
         dump("node.iptables.plain-v4", "firewall/iptables-plain.v4", &["iptables-save", "-c"], "plain-v4")
-            .only_where(plain_v4),
+            .only_where("neither is installed under its own name", plain_v4),
         dump("node.iptables.plain-v6", "firewall/iptables-plain.v6", &["ip6tables-save", "-c"], "plain-v6")
-            .only_where(plain_v6),
+            .only_where("neither is installed under its own name", plain_v6),
         document("node.xtables.counts", "firewall/iptables-counts.json", "counted in the dumps above", counts),
     ]
 }
 
 fn firewalld() -> Vec<NodeItem> {
-    let ask =
-        |id, path, option: &str| command(id, path, &["firewall-cmd", option]).only_where(firewalld_runs).moderate();
+    let ask = |id, path, option: &str| {
+        command(id, path, &["firewall-cmd", option]).only_where("firewalld runs", firewalld_runs).moderate()
+    };
     vec![
         // 252 is `not running`.
         ask("node.firewalld.state", "firewall/firewalld-state.txt", "--state").answering(&[252]),
@@ -104,7 +117,7 @@ fn firewalld() -> Vec<NodeItem> {
             "firewall/firewalld-direct.txt",
             &["firewall-cmd", "--direct", "--get-all-rules"],
         )
-        .only_where(firewalld_runs)
+        .only_where("firewalld runs", firewalld_runs)
         .moderate(),
         files(
             "node.firewalld.files",
@@ -126,7 +139,7 @@ fn firewalld() -> Vec<NodeItem> {
 fn units() -> NodeItem {
     let properties = "--property=Id,LoadState,UnitFileState,ActiveState,SubState";
     let argv: Vec<&str> = ["systemctl", "show", "--no-pager", properties].into_iter().chain(UNITS).collect();
-    command("node.firewall.units", "firewall/units.txt", &argv).only_where(systemd)
+    command("node.firewall.units", "firewall/units.txt", &argv).only_where("systemd runs the host", systemd)
 }
 
 fn nf_tables(host: &Host) -> Result<(), ItemEnd> {
@@ -292,5 +305,7 @@ fn counts(context: &Context<'_>) -> Result<Document, ItemEnd> {
     if counts.is_empty() {
         return Err(ItemEnd::because(ItemStatus::Absent, "no dump could be read, so nothing was counted"));
     }
-    Ok(json(&*counts, None))
+    // Not indented as the other documents are: a large cluster has tens of thousands of chains.
+    let bytes = serde_json::to_vec(&*counts).map_err(|error| ItemEnd::because(ItemStatus::Error, error.to_string()))?;
+    Ok(Document { bytes, end: ItemEnd::new(ItemStatus::Ok) })
 }

@@ -143,8 +143,9 @@ impl NodeItem {
         self.rebound()
     }
 
-    /// Is asked for only where this says so.
-    pub fn only_where(mut self, gate: Gate) -> Self {
+    /// Is asked for only where the gate says so; `when` is the same for people, behind "only where".
+    pub fn only_where(mut self, when: &str, gate: Gate) -> Self {
+        self.what = format!("{} (only where {when})", self.what);
         if let Gather::Command(command) = &mut self.gather {
             command.gate = Some(gate);
         }

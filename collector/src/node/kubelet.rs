@@ -103,13 +103,13 @@ pub fn items() -> Vec<NodeItem> {
             &["/etc/default/kubelet", "/etc/sysconfig/kubelet"],
         )
         .edited(mask),
-        command("node.kubelet.units", "kubelet/units.txt", &show).only_where(systemd),
+        command("node.kubelet.units", "kubelet/units.txt", &show).only_where("systemd runs the host", systemd),
         command(
             "node.kubelet.unit-files",
             "kubelet/unit-files.txt",
             &["systemctl", "cat", "--no-pager", "kubelet", "containerd"],
         )
-        .only_where(systemd)
+        .only_where("systemd runs the host", systemd)
         // 1: one of them is not there; what is there is printed.
         .answering(&[1])
         .edited(mask),
@@ -148,7 +148,7 @@ pub fn items() -> Vec<NodeItem> {
 
 fn crictl(id: &'static str, path: &'static str, arguments: &[&str]) -> NodeItem {
     let argv: Vec<&str> = ["crictl", "--timeout", "5s"].iter().chain(arguments).copied().collect();
-    command(id, path, &argv).only_where(runtime).moderate()
+    command(id, path, &argv).only_where("a container runtime has its socket", runtime).moderate()
 }
 
 fn runtime(host: &Host) -> Result<(), ItemEnd> {

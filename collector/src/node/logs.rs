@@ -46,7 +46,11 @@ pub fn items() -> Vec<NodeItem> {
                 "short-iso-precise",
                 "--no-pager",
             ];
-            command(id, path, &argv).only_where(journal).hidden_when_empty().moderate().keeping(LOG)
+            command(id, path, &argv)
+                .only_where("there is a journal", journal)
+                .hidden_when_empty()
+                .moderate()
+                .keeping(LOG)
         })
         .collect();
     items.extend([
@@ -63,7 +67,7 @@ pub fn items() -> Vec<NodeItem> {
             "logs/kernel-previous-boot.log",
             &["journalctl", "-q", "-k", "-b", "-1", "-n", "15000", "-o", "short-iso-precise", "--no-pager"],
         )
-        .only_where(journal)
+        .only_where("there is a journal", journal)
         .hidden_when_empty()
         .moderate()
         .keeping(Cap::tail(2_000_000)),

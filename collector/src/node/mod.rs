@@ -37,13 +37,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bundle::ItemEnd;
-use bundle::manifest::{ItemStatus, Scope};
+use bundle::manifest::{ItemStatus, Scope, Source};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use self::host::Host;
 use self::item::{Document, NodeItem};
 use crate::plan::PlanLine;
-use crate::run::Run;
+use crate::run::{Run, space};
 
 /// Which host is read, and under which name.
 #[derive(Debug, Clone, clap::Args)]
@@ -116,6 +117,7 @@ pub fn collect(run: &Run, options: &Options) -> anyhow::Result<()> {
     let host = Host::new(options);
     let context = Context { run, host: &host, scope: options.scope(), counts: Mutex::default() };
     system::note(&context);
+    netns::mind_another(&context);
     std::thread::scope(|threads| {
         let workers = lanes().map(|items| threads.spawn(|| work(&context, items)));
         let mut outcome = Ok(());
@@ -134,7 +136,16 @@ fn work(context: &Context<'_>, items: Vec<NodeItem>) -> anyhow::Result<()> {
         if context.run.stopped().is_some() {
             break;
         }
-        gather::gather(context, &item)?;
+        // One item that cannot be written must not hide the others; a full disk ends them all.
+        if let Err(error) = gather::gather(context, &item) {
+            if space::is_full(&error) {
+                return Err(error);
+            }
+            let draft = context.run.draft(&item.line(&context.scope), Source::Computed(item.what.clone()));
+            let end =
+                ItemEnd::because(ItemStatus::Error, format!("it could not be written into the bundle: {error:#}"));
+            context.run.record(draft, end, Timestamp::now());
+        }
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ pub fn items() -> Vec<NodeItem> {
             sysctl::conntrack,
         ),
         command("node.conntrack.stats-by-cpu", "net/conntrack-stats.txt", &["conntrack", "-S"])
-            .only_where(conntrack_netlink),
+            .only_where("nf_conntrack_netlink is in the kernel", conntrack_netlink),
         document("node.netns", "net/netns.json", "/var/run/netns/*, /proc/*/ns/net, /proc/*/cgroup", netns::document),
         own(
             "pod.netns",

@@ -61,6 +61,23 @@ struct Namespace {
     collected: bool,
 }
 
+/// Says so where we live in another network namespace than the host: `ip`, `nft` and /proc/net then show ours. That is
+/// so in a pod without hostNetwork.
+pub fn mind_another(context: &Context<'_>) {
+    let root = &context.host.root;
+    if root.is_own() {
+        return;
+    }
+    if let (Ok(ours), Ok(hosts)) = (inode(root, "self"), inode(root, "1"))
+        && ours != hosts
+    {
+        let effect =
+            "links, routes, rules and sockets are those of the collector's own network namespace, not the host's";
+        context.run.note_limit("network namespace", format!("{ours} instead of {hosts}"), effect);
+        context.run.progress().say(&format!("warning: {effect}; run the pod with hostNetwork"));
+    }
+}
+
 /// net/netns.json.
 pub fn document(context: &Context<'_>) -> Result<Document, ItemEnd> {
     let root = &context.host.root;

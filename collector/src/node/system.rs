@@ -69,8 +69,9 @@ fn clocks() -> Vec<NodeItem> {
     vec![
         document("node.time.clock", "system/clock.json", "the clocks, /etc/localtime", clock),
         command("node.time.timedatectl", "system/timedatectl.txt", &["timedatectl", "show", "--no-pager"])
-            .only_where(timedated),
-        command("node.time.chrony", "system/chrony.txt", &["chronyc", "-n", "tracking"]).only_where(chronyd),
+            .only_where("systemd-timedated runs", timedated),
+        command("node.time.chrony", "system/chrony.txt", &["chronyc", "-n", "tracking"])
+            .only_where("chronyd runs", chronyd),
     ]
 }
 

@@ -22,7 +22,7 @@ pub fn items() -> Vec<NodeItem> {
             path,
             &["systemctl", verb, "--type=service", "--all", "--no-legend", "--no-pager", "--plain", "--full"],
         )
-        .only_where(systemd)
+        .only_where("systemd runs the host", systemd)
     };
     vec![
         list("node.units.services", "system/units.txt", "list-units"),

@@ -11,7 +11,7 @@ pub mod finish;
 pub mod lazy;
 pub mod progress;
 pub mod signals;
-mod space;
+pub mod space;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,10 @@
 //! Ends a run before it fills the disk that it writes to, or becomes larger than anybody can send.
 
+use std::io;
 use std::path::Path;
 
-use bundle::BundleWriter;
 use bundle::manifest::Ended;
+use bundle::{BundleWriter, WriteError};
 
 /// What stays free on the disk that the bundle is written to; the manifest needs some of it.
 const KEPT_FREE: u64 = 64_000_000;
@@ -39,6 +40,15 @@ fn free(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     // Some network file systems answer zero for everything.
     (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Whether an error comes from a full disk, however deep it says so.
+pub fn is_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let as_write = cause.downcast_ref::<WriteError>().is_some_and(WriteError::is_out_of_space);
+        let as_io = cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        as_write || as_io
+    })
 }
 
 #[cfg(test)]
