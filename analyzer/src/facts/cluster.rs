@@ -46,6 +46,11 @@ pub static SHAPE: RecordShape = RecordShape {
             &tunnel::SHAPE,
             "What the API server reaches the nodes through, where it is elsewhere.",
         ),
+        Field::record(
+            "tunnel_autoscaler",
+            &tunnel::AUTOSCALER_SHAPE,
+            "What scales konnectivity's agents, where its ConfigMap is there.",
+        ),
         Field::of("flannel", list(&Shape::Record(&flannel::SHAPE)), "flannel's configurations."),
         Field::of("ranges", list(&Shape::Record(&range::SHAPE)), "Ranges of addresses that the configuration names."),
         Field::of(
@@ -80,6 +85,7 @@ impl Fields for ClusterFact {
             "config_maps" => Some(config_map::values(&self.0)),
             "warnings" => Some(event::values_of_warnings(&self.0)),
             "api" => Some(api_health::value(&self.0)),
+            "tunnel_autoscaler" => tunnel::autoscaler(&self.0),
             "tunnel" => tunnel::value(&self.0),
             "flannel" => Some(flannel::values(&self.0)),
             "ranges" => Some(self.0.ranges().iter().map(range::Range::value).collect()),

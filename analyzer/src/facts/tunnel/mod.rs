@@ -43,7 +43,6 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::scalar("desired", "How many agents there should be: by its Deployment, else as many as there are."),
         Field::scalar("ready", "How many of them are ready."),
         Field::scalars("nodes", "The nodes that ready agents run on."),
-        Field::record("autoscaler", &AUTOSCALER_SHAPE, "What scales the agents, where something does."),
         Field::of(
             "memory",
             Shape::List(&Shape::Record(&usage::SHAPE)),
@@ -92,13 +91,12 @@ pub fn value(facts: &Facts) -> Option<Value> {
         .with("desired", desired)
         .with("ready", ready.len())
         .with("nodes", nodes.into_iter().map(Value::from).collect::<Value>())
-        .with_any("autoscaler", autoscaler(facts))
         .with("memory", usage::values(facts, &pods));
     Some(record.with("pods", pod::fact::values(facts, pods)).into_value())
 }
 
 /// What scales konnectivity-agent: there where its ConfigMap is.
-fn autoscaler(facts: &Facts) -> Option<Value> {
+pub fn autoscaler(facts: &Facts) -> Option<Value> {
     let config_map = facts.config_map("kube-system", AUTOSCALER)?;
     let workloads = facts.workloads();
     let mut own = workloads.of_component(AUTOSCALER).into_iter().filter_map(|place| workloads.get(place));
@@ -133,7 +131,9 @@ fn cited(config_map: &ConfigMap) -> crate::citation::Citation {
 /// What the autoscaler counts, and when the youngest of those nodes joined.
 fn size(facts: &Facts, unschedulable: bool) -> (Size, Seconds) {
     let counted: Vec<_> = facts.node_objects().iter().filter(|node| unschedulable || !node.unschedulable).collect();
-    let cores = counted.iter().filter_map(|node| quantity::parse(node.allocatable.get("cpu")?)).sum();
+    let cores: f64 = counted.iter().filter_map(|node| quantity::parse(node.allocatable.get("cpu")?)).sum();
+    // Thousandths are what quantities of CPU are made of.
+    let cores = (cores * 1e3).round() / 1e3;
     let newest = facts.node_objects().iter().map(|node| node.created).max().unwrap_or_default();
     (Size { nodes: counted.len() as i64, cores }, newest)
 }
