@@ -104,8 +104,9 @@ impl Host {
         let (program, arguments) = argv.split_first().context("a command has a name")?;
         let output = self.command(program).args(arguments).output().context("cannot run nsenter")?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("{argv:?} on the host ended with {}: {}", output.status, said.trim());
+            // Some tools, CNI plugins among them, tell their errors on standard output.
+            let said = [output.stderr, output.stdout].concat();
+            bail!("{argv:?} on the host ended with {}: {}", output.status, String::from_utf8_lossy(&said).trim());
         }
         Ok(output.stdout)
     }

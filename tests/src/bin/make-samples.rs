@@ -1,7 +1,7 @@
 //! Makes the sample bundles: `samples/make [NAME…]`, as root.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use tests::product;
@@ -10,7 +10,17 @@ use tests::scenario::{Fabric, Scenario};
 /// Set where the process is already in namespaces of its own.
 const INSIDE: &str = "DOSSIER_SAMPLES_INSIDE";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match make() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("make-samples: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn make() -> Result<()> {
     if std::env::var_os(INSIDE).is_none() {
         // A network of its own, with addresses of a real site, and a /run/netns that ends with it.
         let mut unshare = Command::new("unshare");

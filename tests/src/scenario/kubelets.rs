@@ -153,7 +153,7 @@ fn sandbox(host: &Host, namespace: &str, pod: &str, uid: &str) -> Result<String>
     });
     let script = format!(
         "export CNI_COMMAND=ADD CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_CONTAINERID={} CNI_NETNS=/run/netns/{netns}\n\
-         export CNI_ARGS='K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={pod}'\n\
+         export CNI_ARGS='IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={pod}'\n\
          exec /opt/cni/bin/bridge <<'C'\n{configuration}\nC",
         container_id(uid, &Value::Null)
     );
