@@ -280,6 +280,7 @@ fn script(folder: &Path, options: &Options, port: u16, programs: &Programs) -> R
     apiserver
         .args([format!("--bind-address={0}", options.address), format!("--advertise-address={0}", options.address)]);
     apiserver.args(["--authorization-mode=Node,RBAC", "--allow-privileged", "--event-ttl=87600h"]);
+    apiserver.arg("--kubelet-preferred-address-types=InternalIP,Hostname");
     apiserver.args(["--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16"]);
     apiserver.args(["--client-ca-file=pki/ca.crt", "--tls-cert-file=pki/apiserver.crt"]);
     apiserver.args(["--tls-private-key-file=pki/apiserver.key", "--service-account-key-file=pki/apiserver.key"]);
