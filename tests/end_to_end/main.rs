@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod api_server;
+mod bad_input;
 mod browser;
+mod cluster;
 mod host;
 mod node;
+mod offline;
+mod samples;
