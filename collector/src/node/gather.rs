@@ -2,16 +2,17 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use bundle::manifest::{Ended, ItemStatus, Source};
+use bundle::manifest::{ItemStatus, Source};
 use bundle::{ItemDraft, ItemEnd};
 use jiff::Timestamp;
 
 use super::Context;
+use super::ending::{end_of, option_unknown, truncated};
 use super::item::{Command, File, Files, Gather, NodeItem, Variant};
 use super::root::{Opened, Refusal};
 use crate::plan::PlanLine;
 use crate::run::capped::{Cap, Capped};
-use crate::run::command::{CommandError, Ending, Report, find_program, run};
+use crate::run::command::{CommandError, find_program, run};
 use crate::run::enter_root;
 use crate::run::lazy::LazyItem;
 
@@ -154,96 +155,6 @@ pub fn runnable(context: &Context<'_>, argv: &[String]) -> Result<Vec<String>, I
 fn tool_missing(argv: &[String]) -> ItemEnd {
     let name = argv.first().map_or("", String::as_str);
     ItemEnd::because(ItemStatus::ToolMissing, format!("{name} is not installed on this host"))
-}
-
-/// Whether a command refused its options, as old versions of ip(8), dmesg(1) and others do.
-fn option_unknown(report: &Report) -> bool {
-    const PHRASES: &[&str] =
-        &["is unknown, try", "unrecognized option", "invalid option", "unknown option", "Usage:", "usage:"];
-    let failed = matches!(report.ending, Ending::Exited(code) if code != 0);
-    let stderr = report.stderr_tail.as_deref().unwrap_or_default();
-    failed && PHRASES.iter().any(|phrase| stderr.contains(phrase))
-}
-
-/// What came of a command, from how it ended and what it said.
-fn end_of(context: &Context<'_>, report: &Report, answers: &[i32], has_content: bool, dropped: u64) -> ItemEnd {
-    let stderr = report.stderr_tail.as_deref().unwrap_or_default();
-    let mut end = match report.ending {
-        Ending::Exited(code) if code == 0 || answers.contains(&code) => {
-            let hidden = refusal(stderr).filter(|_| !context.host.privileged);
-            hidden.map_or(ItemEnd::new(ItemStatus::Ok), |why| ItemEnd::because(ItemStatus::Forbidden, why))
-        }
-        Ending::Exited(code) => match (refusal(stderr), absence(stderr)) {
-            (Some(why), _) => ItemEnd::because(ItemStatus::Forbidden, why),
-            (None, Some(why)) if !has_content => ItemEnd::because(ItemStatus::Absent, why),
-            _ => ItemEnd::because(ItemStatus::Error, format!("it ended with exit code {code}")),
-        },
-        Ending::Signal(signal) => ItemEnd::because(ItemStatus::Error, format!("signal {signal} ended it")),
-        Ending::TooLong => ItemEnd::because(ItemStatus::Truncated, "it was ended because it printed too much"),
-        Ending::Deadline | Ending::Stopped => interrupted(context.run.stopped(), has_content),
-    };
-    if let Ending::Exited(code) = report.ending {
-        end.exit_code = Some(code);
-    }
-    if end.status == ItemStatus::Ok && dropped > 0 {
-        end = ItemEnd { exit_code: end.exit_code, ..truncated(dropped) };
-    }
-    if end.status == ItemStatus::Ok && report.pipes_held {
-        end.status = ItemStatus::Truncated;
-        end.reason = Some("a process that it left behind held its output open".to_owned());
-    }
-    end.bytes_dropped = dropped;
-    end.stderr_tail.clone_from(&report.stderr_tail);
-    end
-}
-
-fn interrupted(stopped: Option<Ended>, has_content: bool) -> ItemEnd {
-    let Some(why) = stopped else {
-        return ItemEnd::because(ItemStatus::Timeout, "it did not end in its time; what it had printed is kept");
-    };
-    let why = match why {
-        Ended::Signal => "a signal ended the run",
-        Ended::Space => "the space for the bundle was used up",
-        Ended::Deadline | Ended::Done => "the time for the whole run was used up",
-    };
-    let status = if has_content { ItemStatus::Truncated } else { ItemStatus::NotReached };
-    ItemEnd::because(status, why)
-}
-
-fn truncated(dropped: u64) -> ItemEnd {
-    let reason = format!("{dropped} bytes were cut out to keep it small");
-    ItemEnd { bytes_dropped: dropped, ..ItemEnd::because(ItemStatus::Truncated, reason) }
-}
-
-/// The sentence by which a command says that what it was asked for does not exist.
-fn absence(stderr: &str) -> Option<String> {
-    const PHRASES: &[&str] = &[
-        "No journal files were found",
-        "no persistent journal was found",
-        "Data from the specified boot",
-        "Specifying boot ID or boot offset has no effect",
-        "No journal boot entry found",
-    ];
-    sentence(stderr, PHRASES)
-}
-
-/// The sentence by which a command says that it lacks rights.
-fn refusal(stderr: &str) -> Option<String> {
-    const PHRASES: &[&str] = &[
-        "Permission denied",
-        "permission denied",
-        "Operation not permitted",
-        "must be root",
-        "need to be root",
-        "Access denied",
-        "not seeing messages from other users",
-        "Authorization failed",
-    ];
-    sentence(stderr, PHRASES)
-}
-
-fn sentence(stderr: &str, phrases: &[&str]) -> Option<String> {
-    stderr.lines().find(|line| phrases.iter().any(|phrase| line.contains(phrase))).map(|line| line.trim().to_owned())
 }
 
 fn by_file(context: &Context<'_>, line: &PlanLine, file: &File) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@
 mod certificates;
 mod cni;
 mod dns;
+mod ending;
 mod firewall;
 mod gather;
 mod host;
