@@ -48,7 +48,7 @@ impl NodeFacts {
     fn against<'a>(&'a self, api: &'a ApiAddresses) -> Against<'a> {
         let first = self.cni().and_then(|cni| cni.first());
         Against {
-            sandboxes: self.sandboxes(),
+            sandboxes: self.running(),
             pod_ips: api.pod_ips.as_ref(),
             network: first.filter(|file| file.provider() != Some("multus")).and_then(|file| file.network.as_deref()),
         }

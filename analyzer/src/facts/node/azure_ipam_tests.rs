@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::facts::node::sandbox;
+use crate::facts::node::store::Against;
 
 const VNET: &str = r#"{"Network": {"Version": "v1.2.6", "TimeStamp": "2021-06-04T17:15:58.638215441Z", "ExternalInterfaces": {"eth0": {"Name": "eth0", "Networks": {"azure": {"Id": "azure", "Mode": "transparent",
   "Endpoints": {"3f813b02-eth0": {"Id": "3f813b02-eth0", "IfName": "azvd805fb1b0f82", "MacAddress": "ipNAs8jK", "IPAddresses": [{"IP": "10.241.0.17", "Mask": "//8AAA=="}],
@@ -19,6 +20,10 @@ const IPAM: &str = r#"{"IPAM": {"Version": "v1.5.0", "AddressSpaces": {"local": 
 
 const ENDPOINTS: &str = r#"{"Endpoints": {"3f813b029429": {"PodName": "web-0", "PodNamespace": "demo", "IfnameToIPMap": {"eth0": {
   "IPv4": [{"IP": "10.244.0.17", "Mask": "////AA=="}], "IPv6": [{"IP": "fd00::17", "Mask": "//////////8AAAAAAAAAAA=="}], "HostVethName": "azv1", "NICType": "InfraNIC"}}}}}"#;
+
+fn against(sandboxes: &sandbox::Sandboxes) -> Against<'_> {
+    Against { sandboxes: Some(sandboxes), pod_ips: None, network: None }
+}
 
 #[test]
 fn a_pool_counts_what_is_in_use() {
@@ -40,12 +45,12 @@ fn an_address_whose_sandbox_is_gone_is_an_orphan_and_the_node_s_own_is_not() {
     let stores = parse_vnet_ipam(&"ipam".into(), IPAM.as_bytes(), &endpoints).unwrap();
     let list = r#"{"items": [{"id": "3f813b029429b4e41a09ab33b6f6d365d2ed704017524c78d1d0dece33cdaf46", "state": "SANDBOX_READY"}]}"#;
     let sandboxes = sandbox::parse(&"p".into(), list.as_bytes()).unwrap();
-    let orphans = stores[0].orphans(Some(&sandboxes)).unwrap();
+    let orphans = stores[0].orphans(against(&sandboxes)).unwrap();
     assert_eq!(orphans.iter().map(|a| a.address.to_string()).collect::<Vec<_>>(), ["10.240.0.7"]);
 
     let with_prefix = r#"{"items": [{"id": "3f813b029429b4e41a09ab33b6f6d365d2ed704017524c78d1d0dece33cdaf46"}, {"id": "deadbeef0000"}]}"#;
     let sandboxes = sandbox::parse(&"p".into(), with_prefix.as_bytes()).unwrap();
-    assert!(stores[0].orphans(Some(&sandboxes)).unwrap().is_empty());
+    assert!(stores[0].orphans(against(&sandboxes)).unwrap().is_empty());
 }
 
 #[test]

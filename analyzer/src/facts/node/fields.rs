@@ -25,6 +25,11 @@ pub const FIELDS: &[Field] = &[
         doc: "Whether the bundle has any item that was gathered on the node itself.",
     },
     Field {
+        name: "is_kubernetes",
+        shape: Shape::Scalar,
+        doc: "Whether it is a node of Kubernetes: the API knows it, or a kubelet or its configuration is there. Undefined where nobody could look.",
+    },
+    Field {
         name: "sysctls",
         shape: Shape::Map(&Shape::Record(&SYSCTL)),
         doc: "Live values below /proc/sys, by name: sysctls[\"net.ipv4.ip_forward\"].",
@@ -84,11 +89,20 @@ pub const FIELDS: &[Field] = &[
 ];
 
 impl NodeFacts {
+    /// Whether it is a node of Kubernetes: a collector also runs on hosts that are none.
+    fn is_kubernetes(&self, facts: &Facts) -> Option<bool> {
+        if facts.node_object(self.node()).is_some() || self.kubelet().value().is_some() {
+            return Some(true);
+        }
+        self.folder.entry("node.kubelet.processes").map(|_| false)
+    }
+
     /// A field of `node` that comes from the folder, one of [`FIELDS`]. Joins with the cluster's facts go through
     /// `facts`.
     pub fn field(&self, facts: &Facts, name: &str) -> Option<Value> {
         match name {
             "collected" => Some(Value::from(self.folder.is_collected())),
+            "is_kubernetes" => self.is_kubernetes(facts).map(Value::from),
             "sysctls" => self.sysctls().map(|sysctls| Value::from_object(SysctlMap(sysctls.clone()))),
             "forwarding" => Some(forwarding::value(self.sysctls()?, self.links(), self.routes())),
             "sysctl_files" => self

@@ -25,14 +25,22 @@ pub fn ufw(folder: &Folder) -> Option<Program> {
         let citation = Citation::line(&entry.path, line.number, line.text);
         Some(Program { active: line.text.trim_end() == "Status: active", citation })
     });
-    status.or_else(|| {
-        let files = folder.entries("node.ufw.files");
-        let conf = files.iter().find(|entry| entry.host_path.ends_with("/ufw.conf"))?;
-        let text = lines::text(&conf.bytes);
-        let line = lines::lines(&text).find(|line| line.text.starts_with("ENABLED="))?;
-        let citation = Citation::line(&conf.path, line.number, line.text);
-        Some(Program { active: line.text.trim_end().eq_ignore_ascii_case("ENABLED=yes"), citation })
-    })
+    status.or_else(|| enabled(folder))
+}
+
+/// `ENABLED=` of /etc/ufw/ufw.conf.
+fn enabled(folder: &Folder) -> Option<Program> {
+    let files = folder.entries("node.ufw.files");
+    let conf = files.iter().find(|entry| entry.host_path.ends_with("/ufw.conf"))?;
+    let text = lines::text(&conf.bytes);
+    let line = lines::lines(&text).find(|line| line.text.starts_with("ENABLED="))?;
+    let citation = Citation::line(&conf.path, line.number, line.text);
+    Some(Program { active: line.text.trim_end().eq_ignore_ascii_case("ENABLED=yes"), citation })
+}
+
+/// Whether ufw starts at boot: by its configuration, else by whether it is on now.
+pub fn ufw_starts(folder: &Folder) -> bool {
+    enabled(folder).or_else(|| ufw(folder)).is_some_and(|program| program.active)
 }
 
 /// firewalld, by `firewall-cmd --state`.

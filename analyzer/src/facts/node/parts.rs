@@ -39,6 +39,7 @@ pub struct NodeFacts {
     flannel: OnceLock<Vec<AddressRange>>,
     azure: OnceLock<Vec<Store>>,
     sandboxes: OnceLock<Option<Sandboxes>>,
+    running: OnceLock<Option<Sandboxes>>,
     certificates: OnceLock<Vec<Certificate>>,
     links: OnceLock<Option<Vec<Link>>>,
     routes: OnceLock<Option<Vec<Route>>>,
@@ -79,6 +80,7 @@ impl NodeFacts {
             flannel: OnceLock::new(),
             azure: OnceLock::new(),
             sandboxes: OnceLock::new(),
+            running: OnceLock::new(),
             certificates: OnceLock::new(),
             links: OnceLock::new(),
             routes: OnceLock::new(),
@@ -168,6 +170,12 @@ impl NodeFacts {
         self.sandboxes.get_or_init(|| self.folder.parsed("node.cri.pods", sandbox::parse)).as_ref()
     }
 
+    /// The sandboxes that addresses are compared with: the runtime's, else those that the processes tell.
+    pub fn running(&self) -> Option<&Sandboxes> {
+        let read = || self.folder.parsed("node.netns", sandbox::parse_namespaces).flatten();
+        self.sandboxes().or_else(|| self.running.get_or_init(read).as_ref())
+    }
+
     /// All certificates, by name.
     pub fn certificates(&self) -> &[Certificate] {
         self.certificates.get_or_init(|| {
@@ -217,7 +225,7 @@ impl NodeFacts {
         self.host_local();
         self.flannel();
         self.azure();
-        self.sandboxes();
+        self.running();
         self.certificates();
         self.links();
         self.routes();
@@ -265,7 +273,7 @@ fn read_chain(folder: &Folder) -> Option<Chain> {
         complete &= empty || masks;
         files.push(ConfFile { host_path: host_path.to_owned(), link, path: None, bytes: Vec::new() });
     }
-    Some(Chain { files: Arc::new(sysctl_files::chain(files)), citation, complete })
+    Some(Chain { files: Arc::new(sysctl_files::chain(files, super::firewall::ufw_starts(folder))), citation, complete })
 }
 
 fn read_cni(folder: &Folder) -> Option<CniConfig> {

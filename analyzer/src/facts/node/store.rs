@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use minijinja::Value;
 
 use super::opt;
-use super::sandbox::Sandboxes;
+use super::sandbox::{KnownBy, Sandboxes};
 use crate::citation::Citation;
 use crate::fact::Record;
 use crate::shape::{Field, RecordShape, Shape};
@@ -93,7 +93,7 @@ impl Holder {
 /// What is known of a store's addresses when it is compared with sandboxes and pods.
 #[derive(Debug, Clone, Copy)]
 pub struct Against<'a> {
-    /// The sandboxes of the runtime; none where crictl was not collected.
+    /// The sandboxes there are; none where neither crictl nor the processes tell.
     pub sandboxes: Option<&'a Sandboxes>,
     /// Addresses of the node's pods that are not on the host's network and have not ended; none where the pods were
     /// not collected.
@@ -109,16 +109,21 @@ impl Store {
         u64::try_from(self.allocations.len()).unwrap_or(u64::MAX)
     }
 
-    /// Addresses whose sandbox the runtime does not know in any state; none where the sandboxes are unknown. An
-    /// address whose holder the store does not say is never counted.
-    pub fn orphans<'s>(&'s self, sandboxes: Option<&Sandboxes>) -> Option<Vec<&'s Allocation>> {
-        let sandboxes = sandboxes?;
-        let orphan = |allocation: &&Allocation| match &allocation.holder {
+    /// Addresses whose sandbox is gone and that no running pod has; none where that is unknown. An address whose holder
+    /// the store does not say is never counted. Where only processes tell the sandboxes, the pods must be known too: a
+    /// sandbox in a virtual machine has no process in its namespace.
+    pub fn orphans<'s>(&'s self, against: Against<'_>) -> Option<Vec<&'s Allocation>> {
+        let sandboxes = against.sandboxes?;
+        if sandboxes.known_by == KnownBy::Processes && against.pod_ips.is_none() {
+            return None;
+        }
+        let is_gone = |allocation: &&Allocation| match &allocation.holder {
             Holder::Id(id) => !sandboxes.contains(id),
             Holder::Prefix(prefix) => !sandboxes.contains_prefix(prefix),
             Holder::Unknown => false,
         };
-        Some(self.allocations.iter().filter(orphan).collect())
+        let is_held = |allocation: &Allocation| against.pod_ips.is_some_and(|ips| ips.contains(&allocation.address));
+        Some(self.allocations.iter().filter(is_gone).filter(|allocation| !is_held(allocation)).collect())
     }
 
     /// Addresses that no running pod of the node has; none where the pods are unknown. Weaker than [`Store::orphans`]:
@@ -131,13 +136,13 @@ impl Store {
 
     /// What leaked: orphans where the sandboxes are known, otherwise what no pod holds.
     pub fn leaked(&self, against: Against<'_>) -> Option<u64> {
-        let leaked = self.orphans(against.sandboxes).or_else(|| self.unheld(against.pod_ips))?;
+        let leaked = self.orphans(against).or_else(|| self.unheld(against.pod_ips))?;
         u64::try_from(leaked.len()).ok()
     }
 
     /// The fact, as expressions see it.
     pub fn value(&self, against: Against<'_>) -> Value {
-        let orphans = self.orphans(against.sandboxes);
+        let orphans = self.orphans(against);
         let unheld = self.unheld(against.pod_ips);
         let free = self.total.map(|total| total.saturating_sub(self.used()));
         Record::cited(self.citation.clone())
@@ -151,6 +156,7 @@ impl Store {
             .with("used", self.used())
             .with("total", opt(self.total))
             .with("free", opt(free))
+            .with("orphans_by", opt(against.sandboxes.filter(|_| orphans.is_some()).map(|all| all.known_by.name())))
             .with("orphans", opt(orphans.as_ref().map(Vec::len)))
             .with("orphans_named", opt(orphans.map(|all| named(&all))))
             .with("unheld", opt(unheld.as_ref().map(Vec::len)))
@@ -218,7 +224,12 @@ pub static STORE: RecordShape = RecordShape {
         Field {
             name: "orphans",
             shape: Shape::Scalar,
-            doc: "Addresses whose sandbox the runtime does not know in any state; undefined without crictl's list.",
+            doc: "Addresses whose sandbox is gone and that no running pod of the node has; undefined where that is unknown.",
+        },
+        Field {
+            name: "orphans_by",
+            shape: Shape::Scalar,
+            doc: "Who tells the sandboxes: crictl, or processes where crictl is not there; undefined where nobody does.",
         },
         Field { name: "orphans_named", shape: Shape::List(&Shape::Record(&ALLOCATION)), doc: "The first 20 of them." },
         Field {

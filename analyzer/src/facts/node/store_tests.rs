@@ -46,3 +46,22 @@ fn a_store_of_another_network_is_not_current() {
     assert!(!current(Some("kubenet")).is_true());
     assert!(current(None).is_undefined());
 }
+
+#[test]
+fn an_address_that_a_running_pod_has_is_no_orphan() {
+    let store = store(vec![
+        allocation("10.0.0.2", Holder::Id("gone".into())),
+        allocation("10.0.0.3", Holder::Id("gone too".into())),
+    ]);
+    let pod_ips: BTreeSet<IpAddr> = ["10.0.0.2".parse().unwrap()].into();
+    let crictl = sandboxes();
+    let account = br#"{"namespaces": [], "processes_unreadable": 0}"#;
+    let processes = sandbox::parse_namespaces(&"n".into(), account).unwrap().unwrap();
+    let orphans = |sandboxes, pod_ips| {
+        store.orphans(Against { sandboxes: Some(sandboxes), pod_ips, network: None }).map(|all| all.len())
+    };
+    assert_eq!(orphans(&crictl, None), Some(2));
+    assert_eq!(orphans(&crictl, Some(&pod_ips)), Some(1));
+    assert_eq!(orphans(&processes, Some(&pod_ips)), Some(1));
+    assert_eq!(orphans(&processes, None), None, "processes alone do not tell");
+}

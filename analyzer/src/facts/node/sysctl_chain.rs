@@ -39,6 +39,7 @@ fn describe(standing: &Standing) -> String {
         Standing::Replaced(by) => format!("replaced by {by}"),
         Standing::Mask => "masks files of its name".to_owned(),
         Standing::Linked(link) => format!("read at boot through {link}"),
+        Standing::Ufw => "written by ufw when it starts, after the others".to_owned(),
         Standing::NotAtBoot => "not read at boot, only by sysctl --system or sysctl -p".to_owned(),
         Standing::NotConf => "not read, its name does not end in .conf".to_owned(),
     }
@@ -172,7 +173,7 @@ mod tests {
             file("/etc/sysctl.d/10-k8s.conf", "# for kubernetes\nnet.ipv4.ip_forward = 1\nodd line\n"),
             file("/etc/sysctl.d/60-cis.conf", "net.ipv4.ip_forward = 0\n"),
         ];
-        let fact = value(&Arc::new(chain(files)), Citation::whole(&"index".into(), ""), true);
+        let fact = value(&Arc::new(chain(files, false)), Citation::whole(&"index".into(), ""), true);
         let at_boot = fact.get_attr("at_boot").unwrap();
         let setting = at_boot.get_item(&Value::from("net.ipv4.ip_forward")).unwrap();
         assert_eq!(setting.get_attr("number").unwrap(), Value::from(0));

@@ -22,6 +22,9 @@ pub const FOLDERS: [&str; 5] =
 /// The file that systemd-sysctl does not read by itself.
 pub const SYSCTL_CONF: &str = "/etc/sysctl.conf";
 
+/// The file that ufw writes with `sysctl -p` when it starts, after systemd-sysctl (/lib/ufw/ufw-init-functions).
+pub const UFW: &str = "/etc/ufw/sysctl.conf";
+
 /// A file as it was collected.
 #[derive(Debug, Clone)]
 pub struct ConfFile {
@@ -46,6 +49,8 @@ pub enum Standing {
     Mask,
     /// It is /etc/sysctl.conf, and the chain reads it through this link.
     Linked(String),
+    /// It is ufw's, which writes it when it starts, after the others.
+    Ufw,
     /// It is read only when somebody runs `sysctl --system` or `sysctl -p`.
     NotAtBoot,
     /// Its name does not end in `.conf`, so nobody reads it.
@@ -79,16 +84,28 @@ pub struct SysctlFiles {
     pub files: Vec<(ConfFile, Standing)>,
     /// What systemd-sysctl has in hand after reading all files, in the order in which it writes.
     boot: Vec<Assignment>,
+    /// What ufw writes after that, where it starts at boot.
+    ufw: Vec<Assignment>,
     /// The same after procps' `sysctl --system`: every assignment in order, with /etc/sysctl.conf last.
     procps: Vec<Assignment>,
     /// Lines that are no assignment.
     pub unreadable: Vec<Citation>,
 }
 
-/// Computes the chain of the files of a node.
-pub fn chain(files: Vec<ConfFile>) -> SysctlFiles {
-    let mut chain = SysctlFiles { files: Vec::new(), boot: Vec::new(), procps: Vec::new(), unreadable: Vec::new() };
+/// Computes the chain of the files of a node, on which ufw starts at boot or does not.
+pub fn chain(files: Vec<ConfFile>, ufw_starts: bool) -> SysctlFiles {
+    let mut chain = SysctlFiles {
+        files: Vec::new(),
+        boot: Vec::new(),
+        ufw: Vec::new(),
+        procps: Vec::new(),
+        unreadable: Vec::new(),
+    };
     let (winners, mut rest) = merge(files);
+    for (file, standing) in rest.iter_mut().filter(|(file, _)| ufw_starts && file.host_path == UFW) {
+        chain.ufw = chain.assignments(file);
+        *standing = Standing::Ufw;
+    }
     for file in winners {
         let standing = if is_mask(&file) { Standing::Mask } else { Standing::Read };
         if standing == Standing::Read {
@@ -184,7 +201,7 @@ impl SysctlFiles {
     /// The assignment that decides a key at boot. Keys that the kernel keeps in one variable decide each other:
     /// `net.ipv4.ip_forward` is `net.ipv4.conf.all.forwarding` (net/ipv4/devinet.c).
     pub fn at_boot(&self, key: &str) -> Option<&Assignment> {
-        last_write(&self.boot, key)
+        last_write(&self.ufw, key).or_else(|| last_write(&self.boot, key))
     }
 
     /// The assignment that decides a key when somebody runs procps' `sysctl --system`, which reads /etc/sysctl.conf
@@ -196,7 +213,8 @@ impl SysctlFiles {
     /// All assignments that would set a key, in the order of reading, with those that others replace.
     pub fn assignments_of(&self, key: &str) -> Vec<&Assignment> {
         let names: Vec<String> = aliases(key).collect();
-        self.procps.iter().filter(|a| a.value.is_some()).filter(|a| names.iter().any(|n| applies(a, n))).collect()
+        let all = self.procps.iter().chain(&self.ufw);
+        all.filter(|a| a.value.is_some()).filter(|a| names.iter().any(|n| applies(a, n))).collect()
     }
 }
 

@@ -18,21 +18,24 @@ fn value<'a>(chain: &'a SysctlFiles, key: &str) -> Option<&'a str> {
 
 /// The files of the measurement, in no particular order.
 fn measured() -> SysctlFiles {
-    chain(vec![
-        file(
-            "/usr/lib/sysctl.d/50-default.conf",
-            "# a comment\n; another\nnet.ipv4.conf.*.rp_filter = 2\n-net.ipv4.conf.all.rp_filter\nnet.ipv4.ip_forward = 1\n\
+    chain(
+        vec![
+            file(
+                "/usr/lib/sysctl.d/50-default.conf",
+                "# a comment\n; another\nnet.ipv4.conf.*.rp_filter = 2\n-net.ipv4.conf.all.rp_filter\nnet.ipv4.ip_forward = 1\n\
              net/ipv4/conf/lo/proxy_arp = 1\nnet.ipv4.conf.lo/x.proxy_arp=1\n-net.ipv4.nosuch = 5\n  \
              net.core.somaxconn   =   999   \nnot an assignment\n",
-        ),
-        file("/usr/lib/sysctl.d/60-masked.conf", "net.ipv4.ip_forward = 7\n"),
-        link("/etc/sysctl.d/60-masked.conf", "/dev/null", ""),
-        file("/usr/local/lib/sysctl.d/70-over.conf", "net.ipv4.ip_forward = 1\n"),
-        file("/usr/lib/sysctl.d/70-over.conf", "net.ipv4.ip_forward = 1\n"),
-        file("/run/sysctl.d/70-over.conf", "net.ipv4.ip_forward = 0\n"),
-        file("/etc/sysctl.d/80-glob.conf", "net.ipv4.conf.*.proxy_arp = 0\nnet.ipv4.conf.lo.rp_filter = 1\n"),
-        file("/etc/sysctl.d/not-conf.txt", "net.ipv4.ip_forward = 3\n"),
-    ])
+            ),
+            file("/usr/lib/sysctl.d/60-masked.conf", "net.ipv4.ip_forward = 7\n"),
+            link("/etc/sysctl.d/60-masked.conf", "/dev/null", ""),
+            file("/usr/local/lib/sysctl.d/70-over.conf", "net.ipv4.ip_forward = 1\n"),
+            file("/usr/lib/sysctl.d/70-over.conf", "net.ipv4.ip_forward = 1\n"),
+            file("/run/sysctl.d/70-over.conf", "net.ipv4.ip_forward = 0\n"),
+            file("/etc/sysctl.d/80-glob.conf", "net.ipv4.conf.*.proxy_arp = 0\nnet.ipv4.conf.lo.rp_filter = 1\n"),
+            file("/etc/sysctl.d/not-conf.txt", "net.ipv4.ip_forward = 3\n"),
+        ],
+        false,
+    )
 }
 
 #[test]
@@ -63,31 +66,43 @@ fn every_file_has_a_standing() {
 
 #[test]
 fn ip_forward_and_all_forwarding_are_one_variable() {
-    let later = chain(vec![
-        file("/etc/sysctl.d/10-k8s.conf", "net.ipv4.ip_forward = 1\n"),
-        file("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.all.forwarding = 0\n"),
-    ]);
+    let later = chain(
+        vec![
+            file("/etc/sysctl.d/10-k8s.conf", "net.ipv4.ip_forward = 1\n"),
+            file("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.all.forwarding = 0\n"),
+        ],
+        false,
+    );
     assert_eq!(value(&later, "net.ipv4.ip_forward"), Some("0"));
-    let glob = chain(vec![
-        file("/etc/sysctl.d/10-k8s.conf", "net.ipv4.ip_forward = 1\n"),
-        file("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.*.forwarding = 0\n"),
-    ]);
+    let glob = chain(
+        vec![
+            file("/etc/sysctl.d/10-k8s.conf", "net.ipv4.ip_forward = 1\n"),
+            file("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.*.forwarding = 0\n"),
+        ],
+        false,
+    );
     assert_eq!(value(&glob, "net.ipv4.ip_forward"), Some("0"));
-    let default = chain(vec![
-        file("/etc/sysctl.d/10-k8s.conf", "net.ipv4.ip_forward = 1\n"),
-        file("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.default.forwarding = 0\n"),
-    ]);
+    let default = chain(
+        vec![
+            file("/etc/sysctl.d/10-k8s.conf", "net.ipv4.ip_forward = 1\n"),
+            file("/etc/sysctl.d/60-cis.conf", "net.ipv4.conf.default.forwarding = 0\n"),
+        ],
+        false,
+    );
     assert_eq!(value(&default, "net.ipv4.ip_forward"), Some("1"));
 }
 
 /// systemd-sysctl keeps the place of an assignment that is repeated with the same value; procps writes each in turn.
 #[test]
 fn a_repeated_value_keeps_its_place() {
-    let chain = chain(vec![
-        file("/etc/sysctl.d/10-a.conf", "net.ipv4.ip_forward = 1\n"),
-        file("/etc/sysctl.d/20-b.conf", "net.ipv4.conf.all.forwarding = 0\n"),
-        file("/etc/sysctl.d/30-c.conf", "net.ipv4.ip_forward = 1\n"),
-    ]);
+    let chain = chain(
+        vec![
+            file("/etc/sysctl.d/10-a.conf", "net.ipv4.ip_forward = 1\n"),
+            file("/etc/sysctl.d/20-b.conf", "net.ipv4.conf.all.forwarding = 0\n"),
+            file("/etc/sysctl.d/30-c.conf", "net.ipv4.ip_forward = 1\n"),
+        ],
+        false,
+    );
     assert_eq!(value(&chain, "net.ipv4.ip_forward"), Some("0"));
     assert_eq!(chain.by_procps("net.ipv4.ip_forward").and_then(|a| a.value.as_deref()), Some("1"));
 }
@@ -95,13 +110,13 @@ fn a_repeated_value_keeps_its_place() {
 #[test]
 fn sysctl_conf_counts_only_through_a_link() {
     let conf = || file("/etc/sysctl.conf", "net.ipv4.ip_forward = 1\n");
-    let alone = chain(vec![conf()]);
+    let alone = chain(vec![conf()], false);
     assert_eq!(value(&alone, "net.ipv4.ip_forward"), None);
     assert_eq!(alone.by_procps("net.ipv4.ip_forward").and_then(|a| a.value.as_deref()), Some("1"));
     assert_eq!(alone.files[0].1, Standing::NotAtBoot);
 
     let linked =
-        chain(vec![conf(), link("/etc/sysctl.d/99-sysctl.conf", "../sysctl.conf", "net.ipv4.ip_forward = 1\n")]);
+        chain(vec![conf(), link("/etc/sysctl.d/99-sysctl.conf", "../sysctl.conf", "net.ipv4.ip_forward = 1\n")], false);
     assert_eq!(value(&linked, "net.ipv4.ip_forward"), Some("1"));
     assert_eq!(linked.files[1].1, Standing::Linked("/etc/sysctl.d/99-sysctl.conf".into()));
 }
@@ -119,4 +134,18 @@ fn globs_stop_at_slashes_and_know_classes() {
 fn the_first_separator_decides_what_separates() {
     assert_eq!(normalize("net.ipv4.conf.eth0/100.forwarding"), "net/ipv4/conf/eth0.100/forwarding");
     assert_eq!(normalize("net/ipv4/conf/eth0.100/forwarding"), "net/ipv4/conf/eth0.100/forwarding");
+}
+
+#[test]
+fn ufw_writes_its_file_after_the_others_where_it_starts() {
+    let files = || {
+        vec![
+            file("/etc/sysctl.d/10-k8s.conf", "net.ipv4.ip_forward = 1\n"),
+            file("/etc/ufw/sysctl.conf", "#net/ipv4/ip_forward=1\nnet/ipv4/conf/all/forwarding=0\n"),
+        ]
+    };
+    let on = chain(files(), true);
+    assert_eq!(value(&on, "net.ipv4.ip_forward"), Some("0"));
+    assert_eq!(on.files[1].1, Standing::Ufw);
+    assert_eq!(value(&chain(files(), false), "net.ipv4.ip_forward"), Some("1"));
 }
