@@ -39,24 +39,8 @@ fn main() -> ExitCode {
                 eprintln!("{}", analyzer::report::visible(&problems.to_string()));
                 return could_not();
             }
-            // One line: the chain of causes, each in a few words.
-            eprintln!("dossier: {}", analyzer::report::visible(&one_line(&error)).replace('\n', " "));
+            eprintln!("dossier: {}", analyzer::report::visible(&bundle::in_one_line(error.as_ref())));
             could_not()
         }
     }
-}
-
-/// The chain of causes in one line. A cause that the words before it already quote is not said again.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut said = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if said.contains(&cause) {
-            continue;
-        }
-        if !said.is_empty() {
-            said.push_str(": ");
-        }
-        said.push_str(&cause);
-    }
-    said
 }

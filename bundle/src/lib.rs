@@ -6,6 +6,7 @@
 
 pub mod filter;
 mod hash;
+mod in_one_line;
 pub mod layout;
 pub mod limits;
 pub mod manifest;
@@ -16,6 +17,7 @@ pub mod verify;
 pub mod write;
 
 pub use filter::{Identity, ItemFilter};
+pub use in_one_line::in_one_line;
 pub use limits::Limits;
 pub use manifest::{ItemRecord, ItemStatus, Manifest, Scope, Source};
 pub use read::{Bundle, OpenError, ReadError};

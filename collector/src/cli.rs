@@ -115,30 +115,17 @@ pub fn main(name: &'static str) -> ExitCode {
     match execute(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", tell(&error));
+            eprintln!("error: {}", bundle::in_one_line(error.as_ref()));
             ExitCode::from(NOTHING)
         }
     }
-}
-
-/// An error and its causes in one line, each said once: many say their cause in their own sentence already.
-fn tell(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told = cause;
-        } else if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
-        }
-    }
-    told.replace('\n', " ")
 }
 
 fn execute(cli: Cli) -> anyhow::Result<u8> {
     let (output, job) = match job(cli) {
         Ok(job) => job,
         Err(error) => {
-            eprintln!("error: {}", tell(&error));
+            eprintln!("error: {}", bundle::in_one_line(error.as_ref()));
             return Ok(USAGE);
         }
     };
@@ -234,7 +221,7 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
             run.note_limit("disk", "full", "what was not gathered before is missing");
             run.tell_to_stop(Ended::Space);
         }
-        run.progress().say(&format!("error: {}", tell(&error)));
+        run.progress().say(&format!("error: {}", bundle::in_one_line(error.as_ref())));
     }
 
     let (written, outcome) = finish(run, &job.plan, kind).context("the bundle could not be finished")?;
@@ -284,13 +271,6 @@ const README: &str = include_str!("README.bundle.txt");
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cause_is_said_once_and_in_one_line() {
-        let io = io::Error::new(io::ErrorKind::NotFound, "no such\nfolder");
-        let error = anyhow::Error::new(io).context("cannot write x: no such\nfolder").context("the run ended");
-        assert_eq!(tell(&error), "the run ended: cannot write x: no such folder");
-    }
 
     #[test]
     fn the_command_line_is_sound() {

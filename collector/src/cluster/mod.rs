@@ -62,7 +62,7 @@ pub fn plan(_options: &Options) -> Vec<PlanLine> {
 
 /// Records for everything that was planned that the API server could not be reached.
 pub fn record_unreachable(run: &Run, error: &anyhow::Error) {
-    let reason = format!("{error:#}");
+    let reason = bundle::in_one_line(error.as_ref());
     for line in plan::lines() {
         let draft = run.draft(&line, Source::Computed(line.what.clone()));
         run.record(draft, ItemEnd::because(ItemStatus::Unreachable, reason.clone()), Timestamp::now());
