@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -99,10 +100,16 @@ pub fn find_program(root: &Path, name: &str) -> Option<String> {
     })
 }
 
+/// One command is started at a time. Between fork and exec a child holds copies of all our pipes; were another command
+/// started meanwhile, its pipe would seem to be held by somebody after it has exited, for as long as a busy host takes to
+/// get the first one to its exec.
+static STARTING: Mutex<()> = Mutex::new(());
+
 fn spawn(argv: &[String]) -> io::Result<Child> {
     let [program, arguments @ ..] = argv else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program was named"));
     };
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     // A process group of its own, so that whatever it starts can be ended with it; no terminal, no environment of
     // the caller's, messages in English.
     Command::new(program)

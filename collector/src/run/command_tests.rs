@@ -120,3 +120,17 @@ fn programs_are_found_in_the_fixed_path_alone() {
     assert_eq!(find_program(Path::new("/"), "no-such-program"), None);
     assert_eq!(find_program(Path::new("/nonexistent"), "sh"), None);
 }
+
+#[test]
+fn commands_started_side_by_side_do_not_hold_each_others_pipes() {
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for _ in 0..50 {
+                    let (report, out) = run_for("echo x", Duration::from_secs(30));
+                    assert_eq!((report.ending, report.pipes_held, out.as_str()), (Ending::Exited(0), false, "x\n"));
+                }
+            });
+        }
+    });
+}
