@@ -15,7 +15,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use super::failure::Failure;
 
 /// How the cluster is reached.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// The kubeconfig to use [default: $KUBECONFIG, then ~/.kube/config, then the pod's service account]
     #[arg(long, value_name = "FILE")]
@@ -23,6 +23,9 @@ pub struct Options {
     /// The kubeconfig's context to use [default: its current context]
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// Seconds that the server may take to begin an answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    request_timeout: u64,
 }
 
 /// The API server indents its JSON, twice the bytes, for a name that begins with curl, Wget or Mozilla/5.0.
@@ -44,6 +47,8 @@ pub struct Connection {
     pub tls_server_name: Option<String>,
     /// Whether a proxy stands in between.
     pub proxied: bool,
+    /// How long the server may take to begin an answer.
+    pub request_timeout: Duration,
     /// What it answered to the first request.
     pub first: FirstAnswer,
 }
@@ -113,7 +118,8 @@ pub async fn connect(options: &Options) -> anyhow::Result<Connection> {
             failure.reason
         )
     })?;
-    Ok(Connection { client, name, server, tls_server_name, proxied, first })
+    let request_timeout = Duration::from_secs(options.request_timeout);
+    Ok(Connection { client, name, server, tls_server_name, proxied, request_timeout, first })
 }
 
 async fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
@@ -209,13 +215,17 @@ mod tests {
         clusters: [{name: east, cluster: {server: 'https://127.0.0.1:1'}}, {name: west, cluster: {server: 'https://[::1]:1'}}],
         contexts: [{name: a, context: {cluster: east}}, {name: b, context: {cluster: west}}]}";
 
+    fn options(context: Option<&str>) -> Options {
+        Options { kubeconfig: None, context: context.map(str::to_owned), request_timeout: 60 }
+    }
+
     #[test]
     fn the_name_is_that_of_the_contexts_cluster() {
         let config = Kubeconfig::from_yaml(TWO).unwrap();
-        assert_eq!(cluster_name(&config, &Options::default()).as_deref(), Some("west"));
-        let chosen = Options { context: Some("a".to_owned()), ..Options::default() };
+        assert_eq!(cluster_name(&config, &options(None)).as_deref(), Some("west"));
+        let chosen = options(Some("a"));
         assert_eq!(cluster_name(&config, &chosen).as_deref(), Some("east"));
-        let missing = Options { context: Some("c".to_owned()), ..Options::default() };
+        let missing = options(Some("c"));
         assert_eq!(cluster_name(&config, &missing), None);
         assert_eq!(
             no_context(&config, &missing),

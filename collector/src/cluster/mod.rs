@@ -118,7 +118,7 @@ impl Gathering {
             run.note_clock(clock);
         }
         let gathering = Gathering {
-            requests: Requests::new(connection.client.clone(), run.clone()),
+            requests: Requests::new(connection.client.clone(), run.clone(), connection.request_timeout),
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             lines: plan::lines().into_iter().map(|line| (line.id.clone(), line)).collect(),
             version: connection.git_version().and_then(|version| ServerVersion::parse(&version)),

@@ -15,9 +15,7 @@ use tokio::runtime::Handle;
 use super::failure::Failure;
 use crate::run::Run;
 
-/// How long the server may take to begin its answer: as long as kube-apiserver itself lets a request take.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
-/// How long nothing may come in the middle of an answer.
+/// How long nothing may come in the middle of an answer, where the server has not less to begin one.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often a request is sent in all, where the failure may pass.
 const ATTEMPTS: u32 = 4;
@@ -92,12 +90,15 @@ pub struct Requests {
     client: kube::Client,
     runtime: Handle,
     run: Run,
+    /// How long the server may take to begin its answer.
+    patience: Duration,
 }
 
 impl Requests {
-    /// A sender over `client`, which ends with `run`. Must be made within the runtime.
-    pub fn new(client: kube::Client, run: Run) -> Requests {
-        Requests { client, runtime: Handle::current(), run }
+    /// A sender over `client`, which ends with `run`; the server may take `patience` to begin an answer. Must be made
+    /// within the runtime.
+    pub fn new(client: kube::Client, run: Run, patience: Duration) -> Requests {
+        Requests { client, runtime: Handle::current(), run, patience }
     }
 
     /// The run that this belongs to.
@@ -132,9 +133,10 @@ impl Requests {
     pub fn send_once(&self, ask: &Ask) -> Result<Answer, Failure> {
         let request = ask.request()?;
         let asked = Instant::now();
-        let limit = FIRST_BYTE.min(ask.deadline.saturating_duration_since(asked));
+        let limit = self.patience.min(ask.deadline.saturating_duration_since(asked));
         let sent = self.runtime.block_on(async {
             tokio::select! {
+                biased;
                 sent = tokio::time::timeout(limit, self.client.send(request)) => Ok(sent),
                 ended = self.run.stop() => Err(Failure::stopped(ended)),
             }
@@ -175,7 +177,7 @@ impl Body {
 
     fn next_frame(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let limit = SILENCE.min(left);
+        let limit = SILENCE.min(self.requests.patience).min(left);
         let Requests { runtime, run, .. } = &self.requests;
         let frames = &mut self.frames;
         let frame = runtime.block_on(async {
