@@ -1,5 +1,11 @@
 //! What `kubectl get -A -o wide` prints of a table: all of the server's columns, the namespace before them, aligned as
-//! kubectl's tab writer aligns (Go's text/tabwriter with minimal width 6 and padding 3).
+//! kubectl aligns.
+//!
+//! Aligned by text/tabwriter's rule with minimal width 6 and padding 3, but in parts: kubectl asks for 500 rows at a time
+//! and widens each such chunk's columns beforehand to the longest of its cells (measured in bytes and before a cell is
+//! cut at a line break); it prints 100 rows at a time and remembers how wide a column once was. All of it shows in the
+//! output, and so it does here (cli-runtime v0.37, printTable, and github.com/liggitt/tabwriter; a test compares with
+//! kubectl itself).
 
 use std::io::{self, Write};
 
@@ -9,97 +15,101 @@ use serde_json::Value;
 const MIN_WIDTH: usize = 6;
 /// What is left free behind the widest cell of a column.
 const PADDING: usize = 3;
-
-/// How many rows kubectl asks for, and aligns, at a time (its `--chunk-size`).
+/// How many rows kubectl asks for, and widens, at a time (its `--chunk-size`).
 const CHUNK: usize = 500;
+/// How many rows it prints at a time.
+const FLUSH: usize = 100;
 
-/// The lines of a table that are not printed yet. They are printed 500 rows at a time, as kubectl does: a column is as
-/// wide as the widest cell seen so far, so that what a long list prints first may be narrower than what it prints last.
+/// The rows of a table that are not printed yet, at most 500.
 #[derive(Debug, Default)]
 pub struct TextTable {
-    text: String,
-    /// Where each cell ends in `text`.
-    cells: Vec<u32>,
-    /// Where each line ends in `cells`.
-    lines: Vec<u32>,
-    rows: usize,
-    /// The widest that each column was, remembered from one chunk to the next.
+    /// The names of the columns, until they are printed.
+    header: Option<Vec<Cell>>,
+    rows: Vec<Vec<Cell>>,
+    /// The widest that each column was, remembered from one print to the next.
     widest: Vec<usize>,
 }
 
+/// A cell's text, and how many bytes it was before it was cut and escaped.
+#[derive(Debug, Clone)]
+struct Cell {
+    text: String,
+    bytes: usize,
+}
+
 impl TextTable {
-    /// Adds the line of column names, in capitals.
+    /// Sets the names of the columns, which are printed in capitals.
     pub fn header<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
-        for name in names {
-            self.cell(&name.to_uppercase());
-        }
-        self.end_line();
+        let cell = |name: &str| Cell { text: name.to_uppercase(), bytes: name.len() };
+        self.header = Some(names.into_iter().map(cell).collect());
     }
 
     /// Adds a row of the server's cells behind a namespace, if there is one.
     pub fn row(&mut self, namespace: Option<&str>, cells: &[Value]) {
-        if let Some(namespace) = namespace {
-            self.cell(namespace);
-        }
-        for cell in cells {
-            let text = printed(cell);
-            self.cell(&text);
-        }
-        self.end_line();
-        self.rows += 1;
-    }
-
-    /// Whether there is anything to print; kubectl prints no header without rows.
-    pub fn has_rows(&self) -> bool {
-        self.rows > 0
+        let namespace = namespace.map(|namespace| Cell { text: namespace.to_owned(), bytes: namespace.len() });
+        self.rows.push(namespace.into_iter().chain(cells.iter().map(Cell::of)).collect());
     }
 
     /// Whether a chunk is complete, so that it must be printed before the next row.
     pub fn is_full(&self) -> bool {
-        self.rows >= CHUNK
+        self.rows.len() >= CHUNK
     }
 
-    /// Prints the lines that are there, and forgets them.
+    /// Prints the rows that are there, and forgets them. Without rows nothing is printed, nor is a header.
     pub fn print(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let widest = std::mem::take(&mut self.widest);
-        let mut printer = Printer { table: self, widths: Vec::new(), widest, out };
-        printer.block(0, printer.table.lines.len())?;
-        self.widest = printer.widest;
-        self.text.clear();
-        self.cells.clear();
-        self.lines.clear();
-        self.rows = 0;
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let longest = longest(&self.rows);
+        let header = self.header.take();
+        let mut lines: Vec<Vec<Cell>> = Vec::with_capacity(self.rows.len() + 1);
+        let header_lines = usize::from(header.is_some());
+        lines.extend(header);
+        lines.append(&mut self.rows);
+        if let Some(first) = lines.first_mut() {
+            widen(first, &longest);
+        }
+        let mut rest = lines.as_slice();
+        let mut at_once = FLUSH + header_lines;
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(at_once.min(rest.len()));
+            let widest = std::mem::take(&mut self.widest);
+            let mut printer =
+                Printer { lines: part.iter().map(|line| split(line)).collect(), widths: Vec::new(), widest, out };
+            printer.block(0, part.len())?;
+            self.widest = printer.widest;
+            (rest, at_once) = (behind, FLUSH);
+        }
         Ok(())
     }
+}
 
-    /// A tabulator in a text ends a cell for the tab writer, as it does for kubectl.
-    fn cell(&mut self, text: &str) {
-        for part in text.split('\t') {
-            self.text.push_str(part);
-            self.cells.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
-        }
-    }
+/// The bytes of the longest cell of each column.
+fn longest(rows: &[Vec<Cell>]) -> Vec<usize> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let of_column =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.bytes).max().unwrap_or(0);
+    (0..columns).map(of_column).collect()
+}
 
-    fn end_line(&mut self) {
-        self.lines.push(u32::try_from(self.cells.len()).unwrap_or(u32::MAX));
+/// Fills the first line up with spaces, so that its columns are as wide as those of the whole chunk will be.
+fn widen(first: &mut [Cell], longest: &[usize]) {
+    let last = first.len().saturating_sub(1);
+    for (cell, longest) in first.iter_mut().zip(longest).take(last) {
+        let pad = longest.saturating_sub(cell.bytes);
+        cell.text.push_str(&" ".repeat(pad));
     }
+}
 
-    /// The range of a line's cells.
-    fn line(&self, line: usize) -> std::ops::Range<usize> {
-        let end = |line: usize| self.lines.get(line).map_or(0, |&end| end as usize);
-        line.checked_sub(1).map_or(0, end)..end(line)
-    }
-
-    fn text_of(&self, cell: usize) -> &str {
-        let end = |cell: usize| self.cells.get(cell).map_or(0, |&end| end as usize);
-        self.text.get(cell.checked_sub(1).map_or(0, end)..end(cell)).unwrap_or_default()
-    }
+/// A tabulator in a text ends a cell for the tab writer.
+fn split(line: &[Cell]) -> Vec<&str> {
+    line.iter().flat_map(|cell| cell.text.split(['\t', '\u{b}'])).collect()
 }
 
 /// text/tabwriter's rule: a column is a run of lines that have a cell there which is not their last one, and is as wide
 /// as its widest cell.
 struct Printer<'a> {
-    table: &'a TextTable,
+    lines: Vec<Vec<&'a str>>,
     widths: Vec<usize>,
     widest: Vec<usize>,
     out: &'a mut dyn Write,
@@ -110,16 +120,17 @@ impl Printer<'_> {
         let column = self.widths.len();
         let mut line = from;
         while line < to {
-            if !self.has_column(line, column) {
+            if self.cell(line, column).is_none() {
                 line += 1;
                 continue;
             }
-            self.lines(from, line)?;
+            self.print(from, line)?;
             from = line;
             let mut width = MIN_WIDTH;
-            while line < to && self.has_column(line, column) {
-                let cell = self.table.line(line).start + column;
-                width = width.max(self.table.text_of(cell).chars().count() + PADDING);
+            while line < to
+                && let Some(cell) = self.cell(line, column)
+            {
+                width = width.max(cell.chars().count() + PADDING);
                 line += 1;
             }
             match self.widest.get_mut(column) {
@@ -134,17 +145,18 @@ impl Printer<'_> {
             self.widths.pop();
             from = line;
         }
-        self.lines(from, to)
+        self.print(from, to)
     }
 
-    fn has_column(&self, line: usize, column: usize) -> bool {
-        column + 1 < self.table.line(line).len()
+    /// A line's cell in a column, unless it is its last.
+    fn cell(&self, line: usize, column: usize) -> Option<&str> {
+        let (_, cells) = self.lines.get(line)?.split_last()?;
+        cells.get(column).copied()
     }
 
-    fn lines(&mut self, from: usize, to: usize) -> io::Result<()> {
-        for line in from..to {
-            for (column, cell) in self.table.line(line).enumerate() {
-                let text = self.table.text_of(cell);
+    fn print(&mut self, from: usize, to: usize) -> io::Result<()> {
+        for line in self.lines.get(from..to).unwrap_or_default() {
+            for (column, text) in line.iter().enumerate() {
                 self.out.write_all(text.as_bytes())?;
                 if let Some(width) = self.widths.get(column) {
                     let pad = width.saturating_sub(text.chars().count());
@@ -154,6 +166,16 @@ impl Printer<'_> {
             self.out.write_all(b"\n")?;
         }
         Ok(())
+    }
+}
+
+impl Cell {
+    fn of(value: &Value) -> Cell {
+        let bytes = match value {
+            Value::String(text) => text.len(),
+            other => go_format(other, true).len(),
+        };
+        Cell { text: printed(value), bytes }
     }
 }
 
@@ -242,11 +264,14 @@ mod tests {
             &[&[json!("e"), json!("one\ntwo")], &[json!("f"), json!("\u{1b}[31mred")]],
         );
         assert_eq!(text, "NAME   MESSAGE\ne      one...\nf      ^[[31mred\n");
+        // What was cut off still counts for the width of a column that is not the last.
+        let text = print(false, &["Message", "Name"], &[&[json!("one\ntwo three"), json!("e")]]);
+        assert_eq!(text, "MESSAGE         NAME\none...          e\n");
     }
 
     #[test]
     fn a_tabulator_makes_a_column_of_its_own_for_its_lines() {
-        // Compared with Go's text/tabwriter (minwidth 6, padding 3): the column of "b" is one line long.
+        // The column of "b" is one line long, and "b\tc", three bytes, made no column wider.
         let text = print(false, &["Name", "Message"], &[&[json!("x"), json!("plain")], &[json!("y"), json!("b\tc")]]);
         assert_eq!(text, "NAME   MESSAGE\nx      plain\ny      b     c\n");
     }

@@ -180,7 +180,7 @@ impl<'a> Table<'a> {
 
     fn print(&mut self) -> io::Result<()> {
         match (&mut self.text, &mut self.text_item) {
-            (Some(text), Some(item)) if text.has_rows() => {
+            (Some(text), Some(item)) => {
                 let mut out = io::BufWriter::new(item);
                 text.print(&mut out)?;
                 out.flush()
