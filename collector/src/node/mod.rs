@@ -26,7 +26,7 @@ mod net;
 mod netns;
 mod pods;
 mod root;
-mod secrets;
+pub(crate) mod secrets;
 mod sockets;
 mod sys_class_net;
 mod sysctl;

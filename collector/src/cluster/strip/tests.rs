@@ -100,6 +100,19 @@ fn config_maps_are_names_unless_listed() {
 }
 
 #[test]
+fn listed_texts_are_masked_where_a_line_looks_like_a_secret() {
+    let map = r#"{"data":{"Corefile":".:53 {\n    forward . 10.0.0.1\n}\n","kubeconfig.conf":"server: https://10.0.0.1\ntoken: s3cret\n","password":"s3cret"}}"#;
+    let after = text(Profile::ConfigMapText, map);
+    assert!(
+        after.contains(r#""Corefile":".:53 {\n    forward . 10.0.0.1\n}\n""#)
+            && after.contains("server: https://10.0.0.1"),
+        "{after}"
+    );
+    assert!(!after.contains("s3cret"), "{after}");
+    assert!(!text(Profile::ConfigMapText, r#"{"data":{"a":"\ud800 s3cret"}}"#).contains("s3cret"));
+}
+
+#[test]
 fn templates_stay_in_the_systems_namespaces() {
     let of = |namespace: &str| {
         format!(

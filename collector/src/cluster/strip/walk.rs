@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::json::cursor::{Cursor, Malformed, Member};
 use super::{Profile, STRIPPED, annotations, arguments};
 use crate::certificate;
+use crate::node::secrets;
 
 /// How deep the walk goes; as [`Cursor::skip`], it protects the stack.
 const DEPTH: usize = 128;
@@ -68,6 +69,10 @@ enum Fate {
     CaBundle,
     Exec,
     Spec,
+    /// A text of lines, in which what looks like a secret is masked.
+    Text,
+    /// An object of such texts.
+    Texts,
 }
 
 /// Names whose text is a secret wherever it stands. Custom resources are not ours to know, so this second line holds
@@ -111,7 +116,9 @@ impl Walk<'_, '_> {
             b"volumeAttributes" => Fate::Blank,
             b"options" if value == b'{' => Fate::Blank,
             b"data" if place.depth == 1 && self.rules.profile == Profile::ConfigMapNames => Fate::Blank,
-            b"data" if place.depth == 1 && self.rules.profile == Profile::ConfigMapText => Fate::Keep,
+            b"data" if place.depth == 1 && self.rules.profile == Profile::ConfigMapText => Fate::Texts,
+            // The CNI configuration of a NetworkAttachmentDefinition.
+            b"config" if value == b'"' => Fate::Text,
             b"binaryData" if place.depth == 1 => Fate::Blank,
             b"schema" if self.rules.profile == Profile::CustomResourceDefinition => Fate::Drop,
             b"template" if place.in_spec && self.rules.drops_template => Fate::Drop,
@@ -214,6 +221,11 @@ impl Walk<'_, '_> {
                     walk.value(place)
                 }
             }),
+            (Fate::Texts, b'{') => self.members_or_blank(within, |key| {
+                let name = String::from_utf8_lossy(key);
+                if secrets::sounds_secret(&name) { Fate::Blank } else { Fate::Text }
+            }),
+            (Fate::Text, b'"') => self.text(),
             (Fate::Arguments, b'[') => self.arguments(within),
             (Fate::CaBundle, b'"') => self.ca_bundle(),
             (Fate::Spec | Fate::Exec | Fate::NamedValues | Fate::CaBundle | Fate::Walk, _) => self.value(within),
@@ -265,6 +277,25 @@ impl Walk<'_, '_> {
             }
             Ok(())
         })
+    }
+
+    /// Masks what looks like a secret in a text. What need not be masked keeps its bytes.
+    fn text(&mut self) -> Result<(), Malformed> {
+        let start = self.cursor.at();
+        self.cursor.string()?;
+        let quoted = self.text.get(start..self.cursor.at()).unwrap_or_default();
+        let instead = match serde_json::from_slice::<String>(quoted) {
+            Ok(text) => {
+                let masked = secrets::mask_text(&text);
+                (masked != text).then_some(masked)
+            }
+            // A lone surrogate cannot be decoded, so nothing can be said of the text.
+            Err(_) => Some(STRIPPED.to_owned()),
+        };
+        if let Some(instead) = instead {
+            self.replace(start, json!(instead).to_string().as_bytes());
+        }
+        Ok(())
     }
 
     fn ca_bundle(&mut self) -> Result<(), Malformed> {
