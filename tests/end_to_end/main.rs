@@ -5,6 +5,7 @@ mod api_server;
 mod bad_input;
 mod browser;
 mod cluster;
+mod cluster_content;
 mod host;
 mod node;
 mod offline;
