@@ -98,6 +98,21 @@ impl Availability {
         }
     }
 
+    /// Why evidence does not suffice although some of it may be there: with the status of the first of its items that
+    /// could not be had, else of the first there is.
+    pub fn insufficient(&self, id: &str, subject: &SubjectContext, reason: String) -> Missing {
+        let scope = match (Owner::of(id), node_of(subject)) {
+            (Owner::Node, Some(node)) => Scope::Node(node),
+            (Owner::Pod, _) => subject.scope.clone(),
+            _ => Scope::Cluster,
+        };
+        let mut items = self.evidence.items(id, &scope);
+        let first = items.next();
+        let unknown = first.into_iter().chain(items).find(|item| !item.status.is_known());
+        let status = unknown.or(first).map_or(ItemStatus::NotRequested, |item| item.status);
+        Missing { id: id.to_owned(), scope, status, reason: Some(reason) }
+    }
+
     /// Whether an evidence id can be judged for anybody.
     pub fn anywhere(&self, id: &str) -> Result<(), Missing> {
         let mut missing = not_asked(id, Scope::Cluster);

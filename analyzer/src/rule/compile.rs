@@ -116,15 +116,18 @@ impl Compiler<'_> {
             if ids.is_empty() {
                 self.problem(document.span.clone(), "`any` names no evidence", "a list of evidence ids");
             }
-            for id in ids {
-                if !evidence_id::is_known(id) {
-                    let message = format!("unknown evidence id `{id}`");
-                    self.problem(document.span.clone(), message, "`dossier rules facts` lists them");
-                }
-            }
-            needs.push(Need { any: ids.to_vec() });
+            let any = ids.iter().map(|id| self.known_id(id, document.span.clone())).collect();
+            needs.push(Need { any });
         }
         needs
+    }
+
+    /// The evidence id; a problem where there is none of that name.
+    fn known_id(&mut self, id: &str, span: std::ops::Range<usize>) -> String {
+        if !evidence_id::is_known(id) {
+            self.problem(span, format!("unknown evidence id `{id}`"), "`dossier rules facts` lists them");
+        }
+        id.to_owned()
     }
 
     fn lets(&mut self, lets: &Lets) -> Vec<(String, Placed<Expression>)> {
@@ -155,7 +158,8 @@ impl Compiler<'_> {
         for applies in &document.applies {
             let when = self.expression("applies", &applies.when);
             let otherwise = self.template("else", &applies.otherwise);
-            compiled.extend(when.zip(otherwise).map(|(when, otherwise)| Applies { when, otherwise }));
+            let lacks = applies.lacks.as_ref().map(|id| self.known_id(&id.value, id.span.clone()));
+            compiled.extend(when.zip(otherwise).map(|(when, otherwise)| Applies { when, otherwise, lacks }));
         }
         compiled
     }

@@ -101,6 +101,10 @@ pub struct AppliesDocument {
     /// Why the rule has nothing to say where it does not hold: "the node runs no pod of the pod network".
     #[serde(rename = "else")]
     pub otherwise: Located<String>,
+    /// The evidence id that would decide, where the condition fails because what was collected does not suffice: the
+    /// subject was not checked then, rather than being none of the rule's business.
+    #[serde(default)]
+    pub lacks: Option<Located<String>>,
 }
 
 /// One degree of a finding.

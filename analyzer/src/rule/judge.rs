@@ -51,7 +51,11 @@ fn outcome(rule: &Arc<Rule>, subject: &Arc<SubjectContext>) -> Result<Outcome, S
     let context = subject.for_rule(rule);
     for applies in &rule.applies {
         if !evaluate(rule, &applies.when, &context)?.is_true() {
-            return Ok(Outcome::NotApplicable(line(rule, &applies.otherwise, &context)?));
+            let reason = line(rule, &applies.otherwise, &context)?;
+            return Ok(match &applies.lacks {
+                Some(id) => Outcome::NotChecked(vec![availability.insufficient(id, subject, reason)]),
+                None => Outcome::NotApplicable(reason),
+            });
         }
     }
     for grade in &rule.grades {

@@ -115,6 +115,8 @@ struct Placed<T> {
 struct Applies {
     when: Placed<Expression>,
     otherwise: Placed<Template>,
+    /// The evidence id without which nothing can be said where the condition does not hold.
+    lacks: Option<String>,
 }
 
 #[derive(Debug)]
