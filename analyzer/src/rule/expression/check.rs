@@ -153,8 +153,11 @@ impl Checker<'_> {
             Expr::IfExpr(choice) => {
                 self.expr(&choice.test_expr);
                 let yes = self.expr(&choice.true_expr);
-                let no = choice.false_expr.as_ref().map(|no| self.expr(no));
-                if no.is_none_or(|no| no == yes) { yes } else { Type::Any }
+                let Some(no) = &choice.false_expr else {
+                    // Without it the value is undefined, which a message shows as "unknown".
+                    return self.refuse(range(expr), "`if` without `else`".to_owned(), "say what it is otherwise: else \"\"");
+                };
+                if self.expr(no) == yes { yes } else { Type::Any }
             }
             Expr::Filter(filter) => self.filter(filter, range(expr)),
             Expr::Test(test) => self.test(test, range(expr)),
@@ -560,6 +563,7 @@ mod unit_tests {
         assert_eq!(refused("node.name | nope").1, "unknown filter `nope`");
         assert_eq!(refused("node.name is nope").1, "unknown test `nope`");
         assert_eq!(refused("known('node.iptable')").0, "node.iptable");
+        assert_eq!(refused("'s' if node.name").1, "`if` without `else`");
         assert_eq!(refused("range(10)").1, "unknown function `range`");
         assert_eq!(refused("node.name.upper()").1, "values have no methods");
         assert_eq!(refused("node.name is matching('(')").0, "(");
