@@ -214,6 +214,27 @@ fn the_parts_are_joined() {
 }
 
 #[test]
+fn the_chain_is_complete_where_every_file_that_is_read_was_collected() {
+    let complete = |index: &str| {
+        let mut items = Items::new();
+        items.file("n1", "node.sysctl-files.index", "system/sysctl-files.json", "/etc/sysctl.d", index);
+        let below = "system/sysctl-files/usr/lib/sysctl.d/50-a.conf";
+        items.file("n1", "node.sysctl-files", below, "/usr/lib/sysctl.d/50-a.conf", "kernel.pid_max = 9\n");
+        let facts = items.facts();
+        get(&field(&facts, "n1", "sysctl_files"), &["complete"]).is_true()
+    };
+    let listed = |more: &str| format!(r#"[{{"path": "/usr/lib/sysctl.d/50-a.conf", "bytes": 19}}{more}]"#);
+    assert!(complete(&listed("")));
+    assert!(
+        complete(&listed(r#", {"path": "/lib/sysctl.d/50-a.conf", "bytes": 19}"#)),
+        "a second name of the same file"
+    );
+    assert!(complete(&listed(r#", {"path": "/etc/sysctl.d/README", "bytes": 9}"#)), "not a .conf");
+    assert!(complete(&listed(r#", {"path": "/etc/sysctl.d/60-b.conf", "bytes": 0}"#)));
+    assert!(!complete(&listed(r#", {"path": "/etc/sysctl.d/60-b.conf", "bytes": 9}"#)));
+}
+
+#[test]
 fn without_evidence_a_field_is_undefined() {
     let mut items = Items::new();
     items.record("n1", "node.cni.conf-index", ItemStatus::Forbidden, "/etc/cni/net.d");

@@ -18,7 +18,7 @@ use super::resolver::Resolver;
 use super::sandbox::{self, Sandboxes};
 use super::store::Store;
 use super::sysctl::{self, Sysctls};
-use super::sysctl_files::{self, ConfFile, SysctlFiles};
+use super::sysctl_files::{self, ConfFile, Standing, SysctlFiles};
 use super::system::{self, Unit};
 use crate::citation::Citation;
 use crate::evidence::Evidence;
@@ -251,7 +251,6 @@ fn read_chain(folder: &Folder) -> Option<Chain> {
             None
         }
     });
-    let mut complete = folder.records("node.sysctl-files").iter().all(|record| record.status.is_known());
     let mut files: Vec<ConfFile> = contents
         .into_iter()
         .map(|entry| ConfFile {
@@ -261,6 +260,7 @@ fn read_chain(folder: &Folder) -> Option<Chain> {
             bytes: entry.bytes,
         })
         .collect();
+    let mut unread: Vec<String> = Vec::new();
     for entry in listed.into_iter().flatten() {
         let Some(host_path) = json::text(&entry, "path") else { continue };
         let link = json::text(&entry, "link_target").map(str::to_owned);
@@ -268,12 +268,19 @@ fn read_chain(folder: &Folder) -> Option<Chain> {
             known.link = known.link.take().or(link);
             continue;
         }
-        let empty = entry.get("bytes").and_then(serde_json::Value::as_u64) == Some(0);
-        let masks = link.as_deref().is_some_and(|target| target.ends_with("/dev/null"));
-        complete &= empty || masks;
+        if entry.get("bytes").and_then(serde_json::Value::as_u64) != Some(0) {
+            unread.push(host_path.to_owned());
+        }
         files.push(ConfFile { host_path: host_path.to_owned(), link, path: None, bytes: Vec::new() });
     }
-    Some(Chain { files: Arc::new(sysctl_files::chain(files, super::firewall::ufw_starts(folder))), citation, complete })
+    let files = Arc::new(sysctl_files::chain(files, super::firewall::ufw_starts(folder)));
+    // Only a file that systemd-sysctl would read matters: /lib is a second name of /usr/lib on most hosts, and what lies
+    // there is collected once.
+    let matters =
+        |(file, standing): &(ConfFile, Standing)| *standing == Standing::Read && unread.contains(&file.host_path);
+    let known = folder.records("node.sysctl-files").iter().all(|record| record.status.is_known());
+    let complete = known && !files.files.iter().any(matters);
+    Some(Chain { files, citation, complete })
 }
 
 fn read_cni(folder: &Folder) -> Option<CniConfig> {
