@@ -22,6 +22,7 @@
 
 pub mod address_plan;
 pub mod api_health;
+pub mod certificates;
 pub mod cluster;
 pub mod component;
 pub mod config_map;
@@ -60,11 +61,13 @@ use crate::finding::{SubjectKind, Unreadable};
 use crate::shape::RecordShape;
 use address_plan::overlap::Overlap;
 use address_plan::range::Range;
+use certificates::Placed;
 use config_map::ConfigMap;
 use event::Events;
 use log::LogFile;
 use nnc::{NodeNetworkConfig, SubnetState};
 use node::NodeFacts;
+use node::resolver::Majority;
 use node_object::NodeObject;
 use pod::{Pod, Pods};
 use service::Services;
@@ -101,6 +104,8 @@ struct Store {
     node_names: OnceLock<Vec<Arc<str>>>,
     node_files: OnceLock<BTreeMap<Arc<str>, NodeFacts>>,
     logs: OnceLock<Vec<LogFile>>,
+    certificates: Part<Vec<Placed>>,
+    resolvers: OnceLock<Option<Majority>>,
 }
 
 impl std::fmt::Debug for Facts {
@@ -132,6 +137,8 @@ impl Facts {
             node_names: OnceLock::new(),
             node_files: OnceLock::new(),
             logs: OnceLock::new(),
+            certificates: OnceLock::new(),
+            resolvers: OnceLock::new(),
         }))
     }
 
@@ -260,6 +267,18 @@ impl Facts {
     pub fn node_files(&self, node: &str) -> Option<&NodeFacts> {
         let make = |name: &Arc<str>| (name.clone(), NodeFacts::new(self.evidence().clone(), name.clone()));
         self.0.node_files.get_or_init(|| self.node_names().iter().map(make).collect()).get(node)
+    }
+
+    /// All certificates, of the cluster and of its nodes.
+    pub fn certificates(&self) -> &[Placed] {
+        &self.0.certificates.get_or_init(|| certificates::read(self)).0
+    }
+
+    /// What most nodes ask for names.
+    pub fn resolvers(&self) -> Option<&Majority> {
+        let files = || self.node_names().iter().filter_map(|name| self.node_files(name));
+        let read = || node::resolver::majority(files().filter_map(|files| files.resolver().uplinks_sorted()));
+        self.0.resolvers.get_or_init(read).as_ref()
     }
 
     /// All logs in the bundle, by path.

@@ -3,7 +3,7 @@
 use bundle::Scope;
 use minijinja::Value;
 
-use super::node::certificate::Certificate;
+use super::certificates::Placed;
 use super::{Facts, cluster, log, nnc, node, node_root, pod, service, workload};
 use crate::finding::{Subject, SubjectKind};
 use crate::shape::RecordShape;
@@ -78,7 +78,7 @@ impl Subjects {
             SubjectKind::Workload => facts.workloads().all().len(),
             SubjectKind::NodeNetworkConfig => facts.node_network_configs().len(),
             SubjectKind::Log => facts.logs().len(),
-            SubjectKind::Certificate => certificates(&facts).count(),
+            SubjectKind::Certificate => facts.certificates().len(),
         };
         Subjects { facts, kind, len }
     }
@@ -105,9 +105,7 @@ impl Subjects {
             SubjectKind::Workload => facts.workloads().all().get(index).map(workload::Workload::full_name),
             SubjectKind::NodeNetworkConfig => facts.node_network_configs().get(index).map(|nnc| nnc.name.to_string()),
             SubjectKind::Log => facts.logs().get(index).map(|log| log.path().to_string()),
-            SubjectKind::Certificate => {
-                certificates(facts).nth(index).map(|(node, certificate)| format!("{node}/{}", certificate.name()))
-            }
+            SubjectKind::Certificate => facts.certificates().get(index).map(Placed::name),
         };
         Subject { kind: self.kind, name: name.unwrap_or_default() }
     }
@@ -126,8 +124,8 @@ impl Subjects {
             SubjectKind::NodeNetworkConfig => Some(nnc::value(facts, index)),
             SubjectKind::Log => facts.logs().get(index).map(log::LogFile::value),
             SubjectKind::Certificate => {
-                let certificate = certificates(facts).nth(index);
-                certificate.map(|(node, certificate)| certificate.value(node, facts.collected()))
+                let placed = facts.certificates().get(index);
+                placed.map(|placed| placed.certificate.value(placed.node.as_deref(), facts.collected()))
             }
         };
         value.unwrap_or_default()
@@ -143,15 +141,9 @@ impl Subjects {
             SubjectKind::Pod => facts.pods().all().get(index).and_then(|pod| node(&pod.node)),
             SubjectKind::NodeNetworkConfig => facts.node_network_configs().get(index).and_then(|nnc| node(&nnc.name)),
             SubjectKind::Log => facts.logs().get(index).map(|log| log.scope().clone()),
-            SubjectKind::Certificate => certificates(facts).nth(index).and_then(|(name, _)| node(name)),
+            SubjectKind::Certificate => facts.certificates().get(index).and_then(|placed| node(placed.node.as_ref()?)),
             SubjectKind::Cluster | SubjectKind::Service | SubjectKind::Workload => None,
         };
         scope.unwrap_or(Scope::Cluster)
     }
-}
-
-/// All certificates, each with the node that it lies on.
-fn certificates(facts: &Facts) -> impl Iterator<Item = (&str, &Certificate)> {
-    let files = facts.node_names().iter().filter_map(|node| facts.node_files(node));
-    files.flat_map(|files| files.certificates().iter().map(|certificate| (files.node(), certificate)))
 }

@@ -39,8 +39,13 @@ pub fn of(facts: &Facts, kind: SubjectKind) -> Vec<Unreadable> {
             let others = [parsed(&store.config_maps), parsed(&store.usage)];
             [lists.concat(), others.concat()].concat()
         }
-        // Certificates come of node files, which Node answers for; logs are not parsed.
-        SubjectKind::Log | SubjectKind::Certificate => Vec::new(),
+        // Of the certificates on nodes, Node answers for the files.
+        SubjectKind::Certificate => {
+            facts.certificates();
+            parsed(&store.certificates)
+        }
+        // Logs are not parsed.
+        SubjectKind::Log => Vec::new(),
     }
 }
 

@@ -74,7 +74,8 @@ pub fn parse_kubeconfigs(path: &Arc<str>, bytes: &[u8]) -> Result<Vec<Certificat
     Ok(all)
 }
 
-fn certificate_of(
+/// A certificate as the collector describes it, at a place of the bundle.
+pub fn certificate_of(
     path: &Arc<str>,
     pointer: String,
     file: &str,
@@ -97,6 +98,22 @@ fn certificate_of(
         is_ca: json.get("is_ca").and_then(Json::as_bool).unwrap_or(false),
         in_use,
         citation: Citation::pointer(path, pointer, &text),
+    }
+}
+
+/// Takes signers out of use that expired while another one of the same file or bundle is valid: trust is handed over by
+/// listing both for a while.
+pub fn set_aside_renewed(certificates: &mut [Certificate], collected: Timestamp) {
+    let expired = |certificate: &Certificate| certificate.validity.is_some_and(|(_, to)| to <= collected);
+    let valid: Vec<String> = certificates
+        .iter()
+        .filter(|certificate| certificate.is_ca && certificate.validity.is_some() && !expired(certificate))
+        .map(|certificate| certificate.file.clone())
+        .collect();
+    for certificate in certificates.iter_mut().filter(|certificate| certificate.is_ca) {
+        if expired(certificate) && valid.contains(&certificate.file) {
+            certificate.in_use = Some(false);
+        }
     }
 }
 
@@ -152,10 +169,10 @@ impl Certificate {
     }
 
     /// The fact, as expressions see it, at the time of collection.
-    pub fn value(&self, node: &str, collected: Timestamp) -> Value {
+    pub fn value(&self, node: Option<&str>, collected: Timestamp) -> Value {
         let days = self.validity.map(|(_, not_after)| days_between(collected, not_after));
         Record::cited(self.citation.clone())
-            .with("node", node)
+            .with("node", opt(node))
             .with("file", self.file.as_str())
             .with("subject", self.subject.as_str())
             .with("issuer", self.issuer.as_str())
@@ -182,7 +199,7 @@ pub static CERTIFICATE: RecordShape = RecordShape {
     name: "certificate",
     doc: "A certificate on a node: names and dates, never keys.",
     fields: &[
-        Field { name: "node", shape: Shape::Scalar, doc: "The node it lies on." },
+        Field { name: "node", shape: Shape::Scalar, doc: "The node it lies on; undefined for the cluster's." },
         Field {
             name: "file",
             shape: Shape::Scalar,

@@ -64,7 +64,7 @@ fn backups_are_not_in_use_and_kubeadm_s_are() {
 #[test]
 fn days_are_counted_from_the_time_of_collection() {
     let all = parse(&[file("/etc/kubernetes/pki/apiserver.crt", None, "2025-12-01T07:00:00Z")]);
-    let at = |time: &str| all[0].value("n1", time.parse().unwrap());
+    let at = |time: &str| all[0].value(Some("n1"), time.parse().unwrap());
     let fresh = at("2025-11-21T08:00:00Z");
     assert_eq!(fresh.get_attr("days_left").unwrap(), Value::from(9));
     assert!(!fresh.get_attr("expired").unwrap().is_true());
@@ -84,6 +84,6 @@ fn kubeconfigs_give_the_certificates_within() {
         ["/etc/kubernetes/admin.conf#admin", "/etc/kubernetes/admin.conf#c"]
     );
     assert!(all[0].validity.is_none() && all[1].is_ca);
-    let unknown = all[0].value("n1", "2025-11-21T08:00:00Z".parse().unwrap());
+    let unknown = all[0].value(Some("n1"), "2025-11-21T08:00:00Z".parse().unwrap());
     assert!(unknown.get_attr("expired").unwrap().is_undefined(), "an unreadable date is unknown, not valid");
 }

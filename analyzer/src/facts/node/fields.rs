@@ -7,7 +7,7 @@ use minijinja::Value;
 
 use super::addresses::ApiAddresses;
 use super::parts::NodeFacts;
-use super::resolver::{self, Majority, RESOLVER};
+use super::resolver::RESOLVER;
 use super::store::STORE;
 use super::sysctl::{SYSCTL, SysctlMap};
 use super::sysctl_chain::SYSCTL_FILES;
@@ -110,7 +110,7 @@ impl NodeFacts {
                 .map(|chain| sysctl_chain::value(&chain.files, chain.citation.clone(), chain.complete)),
             "conntrack" => conntrack::value(self.conntrack_limits(), self.conntrack_counters()),
             "kubelet" => self.kubelet().value(),
-            "resolver" => Some(self.resolver().value(resolvers(facts).as_ref())),
+            "resolver" => Some(self.resolver().value(facts.resolvers())),
             "cni" => self.cni().map(|cni| cni.value(components(facts, self.node()).as_ref())),
             "stores" => self.store_values(&api_addresses(facts, self.node())),
             "pod_events" => Some(pod_events(facts, self.node())),
@@ -134,12 +134,6 @@ impl NodeFacts {
 fn logs(facts: &Facts, node: &str) -> Value {
     let own = |log: &&log::LogFile| matches!(log.scope(), bundle::Scope::Node(name) if name == node);
     facts.logs().iter().filter(own).map(log::LogFile::value).collect()
-}
-
-/// What most nodes of the bundle ask for names.
-fn resolvers(facts: &Facts) -> Option<Majority> {
-    let files = facts.node_names().iter().filter_map(|name| facts.node_files(name));
-    resolver::majority(files.filter_map(|files| files.resolver().uplinks_sorted()))
 }
 
 /// The report's table: for each node its addresses in all books that keep them. A node of which no book is known has

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bundle::{ItemRecord, ItemStatus, Scope, Source};
+use jiff::Timestamp;
 
 use crate::citation::Citation;
 use crate::evidence::Evidence;
@@ -39,6 +40,11 @@ impl Folder {
             self.evidence.items(id, &self.scope).filter(|record| record.id == id).collect();
         records.sort_by(|a, b| a.path.cmp(&b.path));
         records
+    }
+
+    /// The time of collection.
+    pub fn collected(&self) -> Timestamp {
+        self.evidence.bundle().manifest().finished
     }
 
     /// Whether anything was gathered on the node itself.

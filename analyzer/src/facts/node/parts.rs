@@ -183,6 +183,7 @@ impl NodeFacts {
             let within = self.folder.parsed("node.certs.kubeconfigs", certificate::parse_kubeconfigs);
             all.extend(within.unwrap_or_default());
             all.sort_by_key(|certificate| (certificate.file.clone(), certificate.index));
+            certificate::set_aside_renewed(&mut all, self.folder.collected());
             all
         })
     }
