@@ -145,7 +145,11 @@ impl Compiler<'_> {
                 continue;
             }
             let of = self.check(source);
+            let definite = check::is_definite(&source.value, &self.names);
             self.names = std::mem::take(&mut self.names).with(name.value.clone(), of.unwrap_or(Type::Any));
+            if definite {
+                self.names.know([name.value.clone()].into());
+            }
             if let Some(expression) = self.compiled("let", source) {
                 compiled.push((name.value.clone(), expression));
             }
@@ -159,6 +163,7 @@ impl Compiler<'_> {
             let when = self.expression("applies", &applies.when);
             let otherwise = self.template("else", &applies.otherwise);
             let lacks = applies.lacks.as_ref().map(|id| self.known_id(&id.value, id.span.clone()));
+            self.names.know(check::there_if(&applies.when.value));
             compiled.extend(when.zip(otherwise).map(|(when, otherwise)| Applies { when, otherwise, lacks }));
         }
         compiled
@@ -171,7 +176,7 @@ impl Compiler<'_> {
                     self.problem(when.span.clone(), "the rule cites nothing", "add `evidence:` that proves a finding");
                 }
                 let when = self.expression("when", when);
-                let message = self.template("message", message);
+                let message = self.message(when.as_ref(), message);
                 let grade = when.zip(message).map(|(when, message)| Grade {
                     when,
                     message,
@@ -205,11 +210,22 @@ impl Compiler<'_> {
             self.problem(grade.when.span.clone(), "the grade cites nothing", "add `evidence:` that proves a finding");
         }
         let when = self.expression("when", &grade.when);
-        let message = self.template("message", &grade.message);
+        let message = self.message(when.as_ref(), &grade.message);
         let (when, message) = when.zip(message)?;
         let severity = grade.severity.unwrap_or(document.severity);
         let confidence = grade.confidence.unwrap_or(document.confidence);
         Some(Grade { when, message, severity, confidence, evidence })
+    }
+
+    /// A message is rendered only where its condition holds, so what that says to be there is there.
+    fn message(&mut self, when: Option<&Placed<Expression>>, message: &Located<String>) -> Option<Placed<Template>> {
+        let outer = self.names.clone();
+        if let Some(when) = when {
+            self.names.know(check::there_if(when.what.source()));
+        }
+        let message = self.template("message", message);
+        self.names = outer;
+        message
     }
 
     fn evidence(&mut self, sources: &[Located<String>]) -> Vec<Arc<Placed<Expression>>> {

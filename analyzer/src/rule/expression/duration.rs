@@ -5,16 +5,16 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use crate::rule::root::COLLECTED;
 
-/// Seconds from a timestamp to the time of collection; nothing where the value is no timestamp.
+/// Seconds from a timestamp to the time of collection; nothing where there is no value.
 pub fn age(state: &State, value: &Value) -> Result<Value, Error> {
-    let Some(then) = timestamp(value) else { return Ok(Value::UNDEFINED) };
+    let Some(then) = timestamp(value)? else { return Ok(Value::UNDEFINED) };
     Ok(Value::from(collected(state)?.duration_since(then).as_secs()))
 }
 
-/// Seconds from the time of collection to a timestamp, negative where it is past; nothing where the value is no
-/// timestamp.
+/// Seconds from the time of collection to a timestamp, negative where it is past; nothing where there is no
+/// value.
 pub fn until(state: &State, value: &Value) -> Result<Value, Error> {
-    let Some(then) = timestamp(value) else { return Ok(Value::UNDEFINED) };
+    let Some(then) = timestamp(value)? else { return Ok(Value::UNDEFINED) };
     Ok(Value::from(then.duration_since(collected(state)?).as_secs()))
 }
 
@@ -38,13 +38,20 @@ pub fn words(value: &Value) -> String {
     shown.fold(sign.to_owned(), |text, (unit, count)| format!("{text}{count}{unit}"))
 }
 
-fn timestamp(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
+/// The moment that a value is; nothing where there is no value. Anything else fails, because an age that is not there
+/// would compare as less than every other.
+fn timestamp(value: &Value) -> Result<Option<Timestamp>, Error> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(None);
+    }
+    let moment = value.as_str().and_then(|text| text.parse().ok());
+    let wrong = || Error::new(ErrorKind::InvalidOperation, format!("`{value}` is no timestamp"));
+    moment.map(Some).ok_or_else(wrong)
 }
 
 fn collected(state: &State) -> Result<Timestamp, Error> {
-    let known = state.lookup(COLLECTED).as_ref().and_then(timestamp);
-    known.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the time of collection is not known"))
+    let known = state.lookup(COLLECTED).unwrap_or_default();
+    timestamp(&known)?.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the time of collection is not known"))
 }
 
 #[cfg(test)]
@@ -63,7 +70,8 @@ mod tests {
     fn ages_count_from_collection() {
         assert_eq!(evaluate("'2026-11-21T09:58:00Z' | age"), Value::from(120));
         assert_eq!(evaluate("'2026-11-21T10:01:00Z' | until"), Value::from(60));
-        assert!(evaluate("'yesterday' | age").is_undefined());
+        assert!(evaluate("nothing | age").is_undefined());
+        assert!(Expression::compile("'yesterday' | age").unwrap().evaluate(&Value::from(0)).is_err());
         assert!(evaluate("list | any('(it | age) == 3600')").is_true());
         assert_eq!(evaluate("'1h30m' | seconds"), Value::from(5400.0));
         assert_eq!(evaluate("'250ms' | seconds"), Value::from(0.25));

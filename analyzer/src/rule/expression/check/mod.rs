@@ -3,51 +3,24 @@
 //!
 //! This is the one module that uses minijinja's parsed form.
 
-use std::ops::Range;
-use std::sync::Arc;
+mod definite;
+mod names;
+#[cfg(test)]
+mod tests;
 
-use minijinja::machinery::ast::{self, CallArg, Expr, Stmt};
+use std::ops::Range;
+
+use minijinja::machinery::ast::{self, BinOpKind, CallArg, CompareOpKind, Expr, Stmt};
 use minijinja::machinery::{parse, parse_expr};
 
 use super::list::ELEMENT;
 use super::{FILTERS, TESTS, describe, text};
 use crate::rule::evidence_id;
 use crate::rule::root::MESSAGES;
+#[cfg(test)]
 use crate::shape::{RecordShape, Shape};
-
-/// What is known of a value before it exists.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Type {
-    /// Nothing.
-    Any,
-    /// A string, number, boolean or none.
-    Scalar,
-    /// A fact of this shape.
-    Record(&'static RecordShape),
-    /// A list of such values.
-    List(Box<Type>),
-    /// A map from any name to such values.
-    Map(Box<Type>),
-    /// A map from these names to such values.
-    Table(Arc<[String]>, Box<Type>),
-}
-
-impl PartialEq for RecordShape {
-    fn eq(&self, other: &RecordShape) -> bool {
-        std::ptr::eq(self, other)
-    }
-}
-
-impl From<&Shape> for Type {
-    fn from(shape: &Shape) -> Type {
-        match shape {
-            Shape::Scalar => Type::Scalar,
-            Shape::Record(record) => Type::Record(record),
-            Shape::List(element) => Type::List(Box::new(Type::from(*element))),
-            Shape::Map(value) => Type::Map(Box::new(Type::from(*value))),
-        }
-    }
-}
+pub use definite::Known;
+pub use names::{Names, Type};
 
 /// A name that is not one, or anything else that the static check refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,42 +33,22 @@ pub struct Refusal {
     pub hint: String,
 }
 
-/// The names that an expression may use.
-#[derive(Debug, Clone, Default)]
-pub struct Names {
-    known: Vec<(String, Type)>,
-}
-
-impl Names {
-    /// Adds a name; a later one hides an earlier one of the same name.
-    pub fn with(mut self, name: impl Into<String>, of: Type) -> Names {
-        self.known.push((name.into(), of));
-        self
-    }
-
-    /// Whether the name has a meaning.
-    pub fn contains(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
-    fn get(&self, name: &str) -> Option<&Type> {
-        self.known.iter().rev().find(|(known, _)| known == name).map(|(_, of)| of)
-    }
-
-    fn list(&self) -> String {
-        let mut names: Vec<&str> = self.known.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.join(", ")
-    }
-}
-
 /// Checks an expression; gives what is known of its value.
 pub fn expression(source: &str, names: &Names) -> Result<Type, Vec<Refusal>> {
     let parsed = parse_expr(source).map_err(|error| vec![syntax(source, &error)])?;
     let mut checker = Checker { names: names.clone(), refusals: Vec::new(), source };
     let of = checker.expr(&parsed);
     if checker.refusals.is_empty() { Ok(of) } else { Err(checker.refusals) }
+}
+
+/// The paths that are there where an expression holds, for what is evaluated only then.
+pub fn there_if(source: &str) -> Known {
+    parse_expr(source).map(|parsed| definite::if_true(source, &parsed)).unwrap_or_default()
+}
+
+/// Whether an expression's value is there whatever the facts are.
+pub fn is_definite(source: &str, names: &Names) -> bool {
+    parse_expr(source).is_ok_and(|parsed| definite::may_be_absent(source, &parsed, &names.there).is_empty())
 }
 
 /// Checks a message.
@@ -145,19 +98,31 @@ impl Checker<'_> {
             Expr::BinOp(binary) => self.binary(binary),
             Expr::Compare(compare) => {
                 self.expr(&compare.expr);
+                let mut left = &compare.expr;
                 for operand in &compare.ops {
                     self.expr(&operand.expr);
+                    match operand.op {
+                        CompareOpKind::Lt | CompareOpKind::Lte => self.must_be_there(left),
+                        CompareOpKind::Gt | CompareOpKind::Gte => self.must_be_there(&operand.expr),
+                        _ => {}
+                    }
+                    left = &operand.expr;
                 }
                 Type::Scalar
             }
             Expr::IfExpr(choice) => {
                 self.expr(&choice.test_expr);
-                let yes = self.expr(&choice.true_expr);
+                let (if_true, if_false) = self.known_by(&choice.test_expr);
+                let yes = self.knowing(if_true, |checker| checker.expr(&choice.true_expr));
                 let Some(no) = &choice.false_expr else {
                     // Without it the value is undefined, which a message shows as "unknown".
-                    return self.refuse(range(expr), "`if` without `else`".to_owned(), "say what it is otherwise: else \"\"");
+                    return self.refuse(
+                        range(expr),
+                        "`if` without `else`".to_owned(),
+                        "say what it is otherwise: else \"\"",
+                    );
                 };
-                if self.expr(no) == yes { yes } else { Type::Any }
+                if self.knowing(if_false, |checker| checker.expr(no)) == yes { yes } else { Type::Any }
             }
             Expr::Filter(filter) => self.filter(filter, range(expr)),
             Expr::Test(test) => self.test(test, range(expr)),
@@ -197,11 +162,44 @@ impl Checker<'_> {
 
     fn binary(&mut self, binary: &ast::BinOp<'_>) -> Type {
         let left = self.expr(&binary.left);
-        let right = self.expr(&binary.right);
+        let (if_true, if_false) = self.known_by(&binary.left);
+        let known = match binary.op {
+            BinOpKind::ScAnd => if_true,
+            BinOpKind::ScOr => if_false,
+            _ => Known::new(),
+        };
+        let right = self.knowing(known, |checker| checker.expr(&binary.right));
         match binary.op {
-            ast::BinOpKind::ScAnd | ast::BinOpKind::ScOr | ast::BinOpKind::Add if left == right => left,
-            ast::BinOpKind::ScAnd | ast::BinOpKind::ScOr | ast::BinOpKind::Add => Type::Any,
+            BinOpKind::Lt | BinOpKind::Lte => self.must_be_there(&binary.left),
+            BinOpKind::Gt | BinOpKind::Gte => self.must_be_there(&binary.right),
+            _ => {}
+        }
+        match binary.op {
+            BinOpKind::ScAnd | BinOpKind::ScOr | BinOpKind::Add if left == right => left,
+            BinOpKind::ScAnd | BinOpKind::ScOr | BinOpKind::Add => Type::Any,
             _ => Type::Scalar,
+        }
+    }
+
+    /// What is there where an expression holds, and where it does not.
+    fn known_by(&self, expr: &Expr<'_>) -> (Known, Known) {
+        (definite::if_true(self.source, expr), definite::if_false(self.source, expr))
+    }
+
+    /// Checks a part that is only evaluated where these paths are there.
+    fn knowing<T>(&mut self, known: Known, check: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.names.there.clone();
+        self.names.there.extend(known);
+        let result = check(self);
+        self.names.there = outer;
+        result
+    }
+
+    /// The smaller side of a comparison has to be there, because what is absent counts as less than everything.
+    fn must_be_there(&mut self, operand: &Expr<'_>) {
+        if let Some(path) = definite::may_be_absent(self.source, operand, &self.names.there).into_iter().next() {
+            let message = format!("the comparison would hold where `{path}` is absent");
+            self.refuse(range(operand), message, format!("write `{path} is defined and …` before it"));
         }
     }
 
@@ -397,8 +395,9 @@ impl Checker<'_> {
             }
             Stmt::IfCond(choice) => {
                 self.expr(&choice.expr);
-                self.scoped(&choice.true_body);
-                self.scoped(&choice.false_body);
+                let (if_true, if_false) = self.known_by(&choice.expr);
+                self.knowing(if_true, |checker| checker.scoped(&choice.true_body));
+                self.knowing(if_false, |checker| checker.scoped(&choice.false_body));
             }
             Stmt::ForLoop(each) => {
                 let of = self.expr(&each.iter);
@@ -500,86 +499,4 @@ fn statement_range(statement: &Stmt<'_>) -> Range<usize> {
         _ => return 0..0,
     };
     span.start_offset as usize..span.end_offset as usize
-}
-
-#[cfg(test)]
-mod unit_tests {
-    use super::*;
-    use crate::shape::Field;
-
-    static CONDITION: RecordShape = RecordShape {
-        name: "condition",
-        doc: "A condition.",
-        fields: &[
-            Field { name: "type", shape: Shape::Scalar, doc: "Its type." },
-            Field { name: "status", shape: Shape::Scalar, doc: "True, False or Unknown." },
-        ],
-    };
-    static NODE: RecordShape = RecordShape {
-        name: "node",
-        doc: "A node.",
-        fields: &[
-            Field { name: "name", shape: Shape::Scalar, doc: "Its name." },
-            Field { name: "conditions", shape: Shape::List(&Shape::Record(&CONDITION)), doc: "Its conditions." },
-            Field { name: "sysctl", shape: Shape::Map(&Shape::Scalar), doc: "Values by key." },
-        ],
-    };
-
-    fn names() -> Names {
-        Names::default()
-            .with("node", Type::Record(&NODE))
-            .with("messages", Type::Table(Arc::from(["oom".to_owned()]), Box::new(Type::Scalar)))
-    }
-
-    fn accepted(source: &str) -> Type {
-        expression(source, &names()).unwrap_or_else(|refusals| panic!("{source}: {refusals:?}"))
-    }
-
-    /// What is refused first: its text in the source, and the message.
-    fn refused(source: &str) -> (String, String) {
-        let refusals = expression(source, &names()).expect_err(source);
-        let first = refusals.into_iter().next().unwrap();
-        (source[first.range].to_owned(), first.message)
-    }
-
-    #[test]
-    fn types_are_followed_through_filters() {
-        assert_eq!(accepted("node.conditions | where(\"it.type == 'Ready'\") | first"), Type::Record(&CONDITION));
-        assert_eq!(accepted("node.conditions | map(attribute='status')"), Type::List(Box::new(Type::Scalar)));
-        assert_eq!(accepted("node.sysctl['net.ipv4.ip_forward'] == '0' and known('node.cri')"), Type::Scalar);
-        accepted("node.conditions | selectattr('type', 'eq', 'Ready') | count > 0");
-        accepted("messages['oom'] or node.name is matching('^a+$')");
-    }
-
-    #[test]
-    fn unknown_names_are_refused_at_their_place() {
-        assert_eq!(refused("nod.name").0, "nod");
-        assert_eq!(refused("node.name == node.nam").0, "nam");
-        assert_eq!(refused("node.conditions | any(\"it.typ == 'Ready'\")").0, "typ");
-        assert_eq!(refused("node.conditions | map(attribute='state')").0, "state");
-        assert_eq!(refused("node.conditions.type").0, "type");
-        assert_eq!(refused("(node.conditions | first).typ").0, "typ");
-        assert_eq!(refused("messages['om']").0, "om");
-        assert_eq!(refused("node.name | nope").1, "unknown filter `nope`");
-        assert_eq!(refused("node.name is nope").1, "unknown test `nope`");
-        assert_eq!(refused("known('node.iptable')").0, "node.iptable");
-        assert_eq!(refused("'s' if node.name").1, "`if` without `else`");
-        assert_eq!(refused("range(10)").1, "unknown function `range`");
-        assert_eq!(refused("node.name.upper()").1, "values have no methods");
-        assert_eq!(refused("node.name is matching('(')").0, "(");
-        assert_eq!(refused("node.conditions | any(node.name)").0, "node.name");
-        assert_eq!(refused("node.name and and").0, "and");
-    }
-
-    #[test]
-    fn messages_have_loops_and_choices_only() {
-        let check = |source: &str| template(source, &names());
-        assert!(check("{{ node.name }}: {% for c in node.conditions %}{{ c.type }}{% endfor %}").is_ok());
-        assert!(check("{% set n = node %}{% if n.name %}{{ n.name }}{% endif %}").is_ok());
-        assert!(check("{% for c in node.conditions %}{{ c.typ }}{% endfor %}").is_err());
-        assert!(check("{% for c in node.conditions %}{% endfor %}{{ c.type }}").is_err());
-        assert!(check("{% include 'x' %}").is_err());
-        assert!(check("{% macro m() %}{% endmacro %}").is_err());
-        assert!(check("{{ node.nam }}").is_err());
-    }
 }
