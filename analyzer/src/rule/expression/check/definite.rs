@@ -120,6 +120,15 @@ fn path(source: &str, expr: &Expr<'_>) -> Known {
     }
 }
 
+/// A path, written the same however it stands in the source; anything else as it stands there.
 fn text(source: &str, expr: &Expr<'_>) -> String {
-    source.get(range(expr)).unwrap_or_default().to_owned()
+    match expr {
+        Expr::Var(var) => var.id.to_owned(),
+        Expr::GetAttr(get) => format!("{}.{}", text(source, &get.expr), get.name),
+        Expr::GetItem(get) => match &get.subscript_expr {
+            Expr::Const(key) => format!("{}[{:?}]", text(source, &get.expr), key.value),
+            other => format!("{}[{}]", text(source, &get.expr), text(source, other)),
+        },
+        _ => source.get(range(expr)).unwrap_or_default().to_owned(),
+    }
 }
