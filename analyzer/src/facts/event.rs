@@ -12,6 +12,7 @@ use super::intern::Strings;
 use super::json::{Seconds, Text, or_default, text_value};
 use super::list::{self, Origin, Parser};
 use super::metadata::Metadata;
+use super::pod::Pod;
 use crate::citation::Citation;
 use crate::evidence::Evidence;
 use crate::fact::{Fact, Fields};
@@ -267,6 +268,15 @@ pub fn value(facts: &Facts, place: u32) -> Value {
 /// a Node in no namespace.
 pub fn values_about(facts: &Facts, kind: &str, namespace: &str, name: &str) -> Value {
     facts.events().about(kind, namespace, name).iter().map(|place| value(facts, *place)).collect()
+}
+
+/// The events about some pods, the oldest first whosever they are.
+pub fn values_about_pods<'p>(facts: &Facts, pods: impl Iterator<Item = &'p Pod>) -> Value {
+    let events = facts.events();
+    let mut places: Vec<u32> = pods.flat_map(|pod| events.about("Pod", &pod.namespace, &pod.name)).copied().collect();
+    // Events are kept in the order of their last occurrence.
+    places.sort_unstable();
+    places.into_iter().map(|place| value(facts, place)).collect()
 }
 
 /// Events that are warnings, by reason.

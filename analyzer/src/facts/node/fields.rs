@@ -56,7 +56,7 @@ pub const FIELDS: &[Field] = &[
     Field {
         name: "pod_events",
         shape: Shape::List(&Shape::Record(&event::SHAPE)),
-        doc: "Events about the pods that are bound to the node, pod by pod.",
+        doc: "Events about the pods that are bound to the node, the oldest first.",
     },
     Field {
         name: "sandboxes",
@@ -165,8 +165,7 @@ pub fn api_addresses(facts: &Facts, node: &str) -> ApiAddresses {
 fn pod_events(facts: &Facts, node: &str) -> Value {
     let pods = facts.pods();
     let bound = pods.on_node(node).iter().filter_map(|place| pods.get(*place));
-    let about = bound.map(|pod| event::values_about(facts, "Pod", &pod.namespace, &pod.name));
-    about.flat_map(|events| events.try_iter().into_iter().flatten()).collect()
+    event::values_about_pods(facts, bound)
 }
 
 /// The components that run on a node as pods, by name; none where the pods were not collected.

@@ -96,6 +96,7 @@ pub fn run(rules: &RuleSet, rule: &Arc<Rule>, case: &Case) -> Vec<String> {
             failures.push(format!("not expected: {}", tell(subject, outcome)));
         }
     }
+    failures.extend(found.iter().filter_map(|(subject, outcome)| glued(subject, outcome)));
     for unreadable in facts.unreadable() {
         failures.push(format!("{} cannot be read: {}", unreadable.path, unreadable.reason));
     }
@@ -114,6 +115,21 @@ fn shape(rule: &Rule, case: &Case) -> Vec<String> {
         (Kind::Twin, true) => vec!["a twin is healthy; this one shows what the rule is about".to_owned()],
         _ => Vec::new(),
     }
+}
+
+/// What prints as `unknown` in the middle of a word was meant to print nothing: `pod{{ "s" if many }}` lacks its `else ""`.
+fn glued(subject: &str, outcome: &Outcome) -> Option<String> {
+    let text = match outcome {
+        Outcome::Finding(finding) => &finding.message,
+        Outcome::Pass(Some(text)) | Outcome::NotApplicable(text) => text,
+        _ => return None,
+    };
+    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let glued = text.match_indices("unknown").any(|(at, word)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        letter(before) || letter(text.get(at + word.len()..).and_then(|after| after.chars().next()))
+    });
+    glued.then(|| format!("{subject}: `unknown` within a word, say what is printed otherwise: {text}"))
 }
 
 fn evidence(expected: &Expected, outcome: Option<&Outcome>) -> Option<String> {
