@@ -9,6 +9,7 @@
 //! config_map.rs flannel.rs tunnel/ service_proxy.rs api_health.rs provider.rs    what components are told, and do
 //! address_plan/    which addresses are for what, and where two want the same
 //! component.rs     which pods and workloads are of a known component
+//! certificates.rs  all certificates, of the cluster and of its nodes
 //! cluster.rs       the root `cluster`
 //! node_root.rs     the root `node`: the Node object, and what its folder below nodes/ says
 //! node/            what a node's folder says

@@ -3,7 +3,7 @@
 //! Whether a certificate is in use decides what its expiry means: the kubelet leaves every rotated certificate in its
 //! folder (pkg: k8s.io/client-go/util/certificate), and only the one that `…-current.pem` leads to counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -105,7 +105,7 @@ pub fn certificate_of(
 /// listing both for a while.
 pub fn set_aside_renewed(certificates: &mut [Certificate], collected: Timestamp) {
     let expired = |certificate: &Certificate| certificate.validity.is_some_and(|(_, to)| to <= collected);
-    let valid: Vec<String> = certificates
+    let valid: BTreeSet<String> = certificates
         .iter()
         .filter(|certificate| certificate.is_ca && certificate.validity.is_some() && !expired(certificate))
         .map(|certificate| certificate.file.clone())

@@ -4,7 +4,7 @@
 //! default network (containernetworking/cni libcni/conf.go, containerd/go-cni opts.go). containerd fails when the first
 //! does not parse; CRI-O goes on to the next. Everything else in the folder is ignored: backups, kubeconfigs, folders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minijinja::Value;
@@ -222,13 +222,14 @@ impl CniConfig {
 
     /// Puts the content of the files in the place of their names.
     pub fn with_contents(mut self, contents: impl IntoIterator<Item = CniFile>) -> CniConfig {
-        for file in contents {
-            match self.files.iter_mut().find(|known| known.name == file.name) {
-                Some(known) => *known = file,
-                None if is_config(&file.name) => self.files.push(file),
-                None => {}
+        let mut read: BTreeMap<String, CniFile> =
+            contents.into_iter().filter(|file| is_config(&file.name)).map(|file| (file.name.clone(), file)).collect();
+        for known in &mut self.files {
+            if let Some(content) = read.remove(&known.name) {
+                *known = content;
             }
         }
+        self.files.extend(read.into_values());
         self.files.sort_by(|a, b| a.name.cmp(&b.name));
         self
     }

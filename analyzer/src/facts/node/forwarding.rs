@@ -1,6 +1,8 @@
 //! Which interfaces forward packets. The kernel asks the interface that a packet comes in by
 //! (`IN_DEV_FORWARD`, net/ipv4/route.c), so one closed interface stops one direction while `all` says 1.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use minijinja::Value;
 
 use super::link::{Link, Route};
@@ -31,16 +33,12 @@ impl Role {
         }
     }
 
-    fn of(interface: &str, links: &[Link], routes: &[Route]) -> Role {
-        let leads_out = |route: &Route| {
-            route.destination == "default" && route.table == "main" && route.interface.as_deref() == Some(interface)
-        };
-        if routes.iter().any(leads_out) {
+    fn of(interface: &str, uplinks: &BTreeSet<&str>, kinds: &BTreeMap<&str, &str>) -> Role {
+        if uplinks.contains(interface) {
             return Role::Uplink;
         }
         const TUNNELS: [&str; 6] = ["vxlan", "geneve", "wireguard", "ipip", "gre", "sit"];
-        let kind = links.iter().find(|link| link.name == interface).and_then(|link| link.kind.as_deref());
-        if kind.is_some_and(|kind| TUNNELS.contains(&kind)) || interface.starts_with("flannel.") {
+        if kinds.get(interface).is_some_and(|kind| TUNNELS.contains(kind)) || interface.starts_with("flannel.") {
             return Role::Tunnel;
         }
         // The names that the CNI plugins give to their side of a pod's link: bridges of the reference plugins and
@@ -56,14 +54,19 @@ impl Role {
 
 /// The fact of every interface that has the setting.
 pub fn value(sysctls: &Sysctls, links: Option<&[Link]>, routes: Option<&[Route]>) -> Value {
-    let (links, routes) = (links.unwrap_or_default(), routes.unwrap_or_default());
+    let leads_out = |route: &&Route| route.destination == "default" && route.table == "main";
+    let ways_out = routes.unwrap_or_default().iter().filter(leads_out);
+    let uplinks: BTreeSet<&str> = ways_out.filter_map(|route| route.interface.as_deref()).collect();
+    let links = links.unwrap_or_default().iter();
+    let kinds: BTreeMap<&str, &str> =
+        links.filter_map(|link| Some((link.name.as_str(), link.kind.as_deref()?))).collect();
     let interface = |name: &str| -> Option<Value> {
         let key = format!("net.ipv4.conf.{}.forwarding", name.replace('.', "/"));
         let on = sysctls.number(&key)? != 0;
         let record = Record::cited(sysctls.citation(&key)?)
             .with("interface", name)
             .with("on", on)
-            .with("role", Role::of(name, links, routes).name());
+            .with("role", Role::of(name, &uplinks, &kinds).name());
         Some(record.into_value())
     };
     sysctls.interfaces("ipv4", "forwarding").iter().filter_map(|name| interface(name)).collect()

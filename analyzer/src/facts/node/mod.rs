@@ -22,6 +22,8 @@ pub mod kubelet;
 pub mod lines;
 pub mod link;
 pub mod parts;
+#[cfg(test)]
+mod properties;
 pub mod resolv;
 pub mod resolver;
 pub mod sandbox;

@@ -1,6 +1,6 @@
 //! The facts of one node's folder, each parsed once, when it is first asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -261,16 +261,17 @@ fn read_chain(folder: &Folder) -> Option<Chain> {
             bytes: entry.bytes,
         })
         .collect();
-    let mut unread: Vec<String> = Vec::new();
+    let mut unread: BTreeSet<String> = BTreeSet::new();
+    let places: BTreeMap<String, usize> = files.iter().map(|file| file.host_path.clone()).zip(0..).collect();
     for entry in listed.into_iter().flatten() {
         let Some(host_path) = json::text(&entry, "path") else { continue };
         let link = json::text(&entry, "link_target").map(str::to_owned);
-        if let Some(known) = files.iter_mut().find(|file| file.host_path == host_path) {
+        if let Some(known) = places.get(host_path).and_then(|place| files.get_mut(*place)) {
             known.link = known.link.take().or(link);
             continue;
         }
         if entry.get("bytes").and_then(serde_json::Value::as_u64) != Some(0) {
-            unread.push(host_path.to_owned());
+            unread.insert(host_path.to_owned());
         }
         files.push(ConfFile { host_path: host_path.to_owned(), link, path: None, bytes: Vec::new() });
     }
@@ -280,7 +281,7 @@ fn read_chain(folder: &Folder) -> Option<Chain> {
     let matters =
         |(file, standing): &(ConfFile, Standing)| *standing == Standing::Read && unread.contains(&file.host_path);
     let known = folder.records("node.sysctl-files").iter().all(|record| record.status.is_known());
-    let complete = known && !files.files.iter().any(matters);
+    let complete = known && !files.cut && !files.files.iter().any(matters);
     Some(Chain { files, citation, complete })
 }
 

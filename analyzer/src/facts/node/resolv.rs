@@ -22,6 +22,9 @@ pub const HOST_SEARCH_LIMIT: usize = 32 - 3;
 /// Characters of the search list, with the spaces between (MaxDNSSearchListChars).
 pub const SEARCH_CHARS_LIMIT: usize = 2048;
 
+/// Lines of one kind that are kept. A real file has a handful; the bound keeps a hostile one from costing its square.
+const KEPT: usize = 1_000;
+
 /// A resolv.conf.
 #[derive(Debug, Clone)]
 pub struct ResolvConf {
@@ -148,7 +151,7 @@ impl ResolvConf {
         match words.next() {
             Some("nameserver") => match words.next() {
                 Some(address) => self.take_nameserver(citation, address, !line.starts_with([' ', '\t'])),
-                None => self.ignored.push(citation),
+                None => self.ignore(citation),
             },
             // "." asks for the root itself, that is: no search list (systemd-resolved writes it so).
             Some("search" | "domain") => {
@@ -158,11 +161,20 @@ impl ResolvConf {
             Some("options") => words.for_each(|option| self.take_option(option)),
             // sortlist is glibc's, and harmless.
             Some("sortlist") => {}
-            _ => self.ignored.push(citation),
+            _ => self.ignore(citation),
+        }
+    }
+
+    fn ignore(&mut self, citation: Citation) {
+        if self.ignored.len() < KEPT {
+            self.ignored.push(citation);
         }
     }
 
     fn take_nameserver(&mut self, citation: Citation, address: &str, first_column: bool) {
+        if self.nameservers.len() == KEPT {
+            return self.ignore(citation);
+        }
         let ip = address.split('%').next().and_then(|bare| bare.parse::<IpAddr>().ok());
         let in_use = self.nameservers.iter().filter(|server| server.used).count();
         let used = first_column && ip.is_some() && in_use < NAMESERVER_LIMIT;
@@ -171,9 +183,10 @@ impl ResolvConf {
 
     fn take_option(&mut self, option: &str) {
         let name = option_name(option);
-        match self.options.iter_mut().find(|known| option_name(known) == name) {
-            Some(known) => option.clone_into(known),
-            None => self.options.push(option.to_owned()),
+        if let Some(known) = self.options.iter_mut().find(|known| option_name(known) == name) {
+            option.clone_into(known);
+        } else if self.options.len() < KEPT {
+            self.options.push(option.to_owned());
         }
     }
 

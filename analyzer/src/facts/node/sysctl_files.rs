@@ -25,6 +25,10 @@ pub const SYSCTL_CONF: &str = "/etc/sysctl.conf";
 /// The file that ufw writes with `sysctl -p` when it starts, after systemd-sysctl (/lib/ufw/ufw-init-functions).
 pub const UFW: &str = "/etc/ufw/sysctl.conf";
 
+/// Assignments that are read of one file. A real chain has some dozens in all; the bound keeps a hostile bundle from
+/// costing its square.
+const ASSIGNMENTS: usize = 2_000;
+
 /// A file as it was collected.
 #[derive(Debug, Clone)]
 pub struct ConfFile {
@@ -90,6 +94,8 @@ pub struct SysctlFiles {
     procps: Vec<Assignment>,
     /// Lines that are no assignment.
     pub unreadable: Vec<Citation>,
+    /// Whether a file has more lines than are read.
+    pub cut: bool,
 }
 
 /// Computes the chain of the files of a node, on which ufw starts at boot or does not.
@@ -100,6 +106,7 @@ pub fn chain(files: Vec<ConfFile>, ufw_starts: bool) -> SysctlFiles {
         ufw: Vec::new(),
         procps: Vec::new(),
         unreadable: Vec::new(),
+        cut: false,
     };
     let (winners, mut rest) = merge(files);
     for (file, standing) in rest.iter_mut().filter(|(file, _)| ufw_starts && file.host_path == UFW) {
@@ -188,6 +195,10 @@ impl SysctlFiles {
                 continue;
             }
             let citation = Citation::line(path, line.number, line.text);
+            if found.len() == ASSIGNMENTS || self.unreadable.len() == ASSIGNMENTS {
+                self.cut = true;
+                break;
+            }
             match assignment(trimmed) {
                 Some((key, value)) => {
                     found.push(Assignment { key, value, file: file.host_path.clone(), citation });

@@ -149,3 +149,11 @@ fn ufw_writes_its_file_after_the_others_where_it_starts() {
     assert_eq!(on.files[1].1, Standing::Ufw);
     assert_eq!(value(&chain(files(), false), "net.ipv4.ip_forward"), Some("1"));
 }
+
+#[test]
+fn a_file_without_end_is_cut_and_says_so() {
+    let text = "kernel.pid_max = 9\n".repeat(ASSIGNMENTS + 1);
+    assert!(chain(vec![file("/etc/sysctl.d/10-a.conf", &text)], false).cut);
+    let text = "kernel.pid_max = 9\n".repeat(ASSIGNMENTS);
+    assert!(!chain(vec![file("/etc/sysctl.d/10-a.conf", &text)], false).cut);
+}
