@@ -22,6 +22,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -38,6 +39,9 @@ pub use moment::{dated, dated_at};
 const NODE: &str = "worker-1";
 /// Where the collector leaves the bundle on the host.
 const BUNDLE: &str = "/root/bundle.zip";
+
+/// Longer than what a rule takes for new and passes over.
+const AGEING: Duration = Duration::from_secs(130);
 
 /// The controllers of a sample's cluster. The one that watches nodes is not among them: what nodes say is the scenario's.
 const CONTROLLERS: [&str; 6] = [
@@ -96,6 +100,8 @@ impl Scenario {
 
         self.on_host(&host, &self.folder.join("host"))?;
         self.beside_server(&server)?;
+        // The server sets the time of creation itself, and controllers need a moment to see a change.
+        std::thread::sleep(AGEING);
         self.collect(&host)?;
         let bundle = host.output(&["cat", BUNDLE])?;
         drop((host, others, server));
@@ -162,10 +168,7 @@ impl Scenario {
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
         let mut bash = Command::new("bash");
         bash.arg("-s").env("KUBECONFIG", server.kubeconfig(User::Admin)).env("PATH", path);
-        feed(&mut bash, &script).with_context(|| format!("beside the API server of {}", self.name))?;
-        // Controllers are given the time to see the change.
-        std::thread::sleep(std::time::Duration::from_secs(5));
-        Ok(())
+        feed(&mut bash, &script).with_context(|| format!("beside the API server of {}", self.name))
     }
 
     fn collect(&self, host: &Host) -> Result<()> {
