@@ -158,8 +158,21 @@ fn sandbox(host: &Host, namespace: &str, pod: &str, uid: &str) -> Result<String>
         container_id(uid, &Value::Null)
     );
     let result: Value = serde_json::from_slice(&host.output(&["sh", "-c", &script])?)?;
+    host.output(&["sh", "-c", &pause(&netns, uid)])?;
     let address = result.pointer("/ips/0/address").and_then(Value::as_str).context("the plugin gave no address")?;
     Ok(address.split('/').next().unwrap_or_default().to_owned())
+}
+
+/// Shell that starts what holds a sandbox open: a process in its network namespace, in the cgroup that containerd and a
+/// kubelet with the systemd driver give it.
+fn pause(netns: &str, uid: &str) -> String {
+    let slice = format!("kubepods-besteffort-pod{}.slice", uid.replace('-', "_"));
+    let scope = format!("cri-containerd-{}.scope", container_id(uid, &Value::Null));
+    format!(
+        "[ -x /usr/local/bin/pause ] || cp /bin/sleep /usr/local/bin/pause\n\
+         setsid systemd-run --quiet --scope --slice={slice} --unit={scope} \\\n\
+         nsenter --net=/run/netns/{netns} /usr/local/bin/pause infinity </dev/null >/dev/null 2>&1 &"
+    )
 }
 
 /// The objects that `kubectl get` gives for these arguments.
