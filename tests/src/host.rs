@@ -2,6 +2,7 @@
 //! on the machine's kernel. `programs/host/` holds the scripts that make and start it.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -84,7 +85,8 @@ impl Host {
         let folder = files.folder.keep();
         let mut start = Command::new(scripts().join("start"));
         start.arg(name).arg(image).arg(&folder).arg(netns).stdin(Stdio::piped()).stdout(Stdio::null());
-        let supervisor = start.spawn().context("cannot start the host's supervisor")?;
+        // A group of its own: what ends the test's group must not end the one who cleans up after it.
+        let supervisor = start.process_group(0).spawn().context("cannot start the host's supervisor")?;
         let mut host = Host { supervisor, init: String::new() };
         host.wait_until_up(&folder)?;
         Ok(host)
