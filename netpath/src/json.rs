@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -34,6 +35,18 @@ pub(crate) fn array(file: &Arc<str>, bytes: &[u8]) -> Result<Vec<Element>, JsonE
     }
     let items: Vec<&RawValue> = serde_json::from_str(&text).map_err(|error| not_output(file, &error))?;
     Ok(elements(file, &text, "", &items))
+}
+
+/// Reads `{"KEY": […]}`.
+pub(crate) fn array_under(file: &Arc<str>, bytes: &[u8], key: &str) -> Result<Vec<Element>, JsonError> {
+    #[derive(Deserialize)]
+    struct Wrapper<'a>(#[serde(borrow)] std::collections::BTreeMap<String, &'a RawValue>);
+
+    let text = String::from_utf8_lossy(bytes);
+    let wrapper: Wrapper<'_> = serde_json::from_str(&text).map_err(|error| not_output(file, &error))?;
+    let inner = wrapper.0.get(key).map_or("[]", |raw| raw.get());
+    let items: Vec<&RawValue> = serde_json::from_str(inner).map_err(|error| not_output(file, &error))?;
+    Ok(elements(file, &text, &format!("/{key}"), &items))
 }
 
 fn not_output(file: &Arc<str>, error: &serde_json::Error) -> JsonError {

@@ -14,6 +14,7 @@ mod json;
 pub mod link;
 pub mod matches;
 pub mod neighbour;
+pub mod nft;
 pub mod node;
 pub mod packet;
 pub mod port;

@@ -28,6 +28,8 @@ pub struct Node {
     pub sysctls: Sysctls,
     /// iptables rule sets, of each family and backend at most one.
     pub rulesets: Vec<Arc<Ruleset>>,
+    /// Native nft tables, when they were collected.
+    pub nft: Option<crate::nft::Tables>,
     /// ipsets, when they were collected.
     pub ipsets: Option<Sets>,
 }

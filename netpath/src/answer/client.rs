@@ -91,16 +91,22 @@ fn dropped(trip: &Trip, outcome: &Outcome) -> ClientSees {
 
 fn hook_of(event: &Event) -> Option<Hook> {
     match event {
-        Event::Rule { hook, .. } | Event::Policy { hook, .. } => Some(*hook),
+        Event::Rule { hook, .. }
+        | Event::Policy { hook, .. }
+        | Event::Native { hook, .. }
+        | Event::NativePolicy { hook, .. } => Some(*hook),
         _ => None,
     }
 }
 
 fn refused(trip: &Trip, outcome: &Outcome, kind: RejectKind) -> ClientSees {
-    let by_kernel = !outcome
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::Rule { effect: Effect::Verdict(Verdict::Reject(_)), .. }));
+    let by_kernel = !outcome.events.iter().any(|event| {
+        matches!(
+            event,
+            Event::Rule { effect: Effect::Verdict(Verdict::Reject(_)), .. }
+                | Event::Native { effect: Effect::Verdict(Verdict::Reject(_)), .. }
+        )
+    });
     // The node's own process gets the route's error from the call itself.
     let arrives = (by_kernel && trip.entry == Entry::Local)
         || outcome.answer.as_ref().is_some_and(|answer| answer.verdict == Verdict::Accept);

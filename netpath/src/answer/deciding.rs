@@ -2,8 +2,9 @@
 
 use crate::answer::{Deciding, Direction};
 use crate::iptables::{Policy, Ruleset, Table};
+use crate::nft::{NativeChain, NativeTable};
 use crate::node::Node;
-use crate::walk::{ChainRef, Effect, Event, Outcome, Verdict};
+use crate::walk::{ChainRef, Effect, Event, NativeRef, Outcome, Verdict};
 
 /// The event that decided: the refusal, or for an accepted packet the last line that accepted it.
 pub(super) fn event_of(outcome: &Outcome) -> Option<&Event> {
@@ -13,8 +14,17 @@ pub(super) fn event_of(outcome: &Outcome) -> Option<&Event> {
     if outcome.verdict != Verdict::Accept {
         return own.last();
     }
-    let accepts = |event: &&Event| matches!(event, Event::Rule { effect: Effect::Verdict(Verdict::Accept), .. });
-    let policy = |event: &&Event| matches!(event, Event::Policy { policy: Policy::Accept, .. });
+    let accepting = Effect::Verdict(Verdict::Accept);
+    let accepts = |event: &&Event| match event {
+        Event::Rule { effect, .. } | Event::Native { effect, .. } => *effect == accepting,
+        _ => false,
+    };
+    let policy = |event: &&Event| {
+        matches!(
+            event,
+            Event::Policy { policy: Policy::Accept, .. } | Event::NativePolicy { policy: Policy::Accept, .. }
+        )
+    };
     own.iter().rev().find(accepts).or_else(|| own.iter().rev().find(policy))
 }
 
@@ -30,10 +40,21 @@ pub(super) fn of(node: &Node, outcome: &Outcome, direction: Direction) -> Option
             let chain = table.chains.get(chain.chain)?;
             (ruleset.cite_chain(chain), chain.counters.map(|counters| counters.packets))
         }
+        Event::Native { chain, rule, .. } => {
+            let (_, declared) = native_of(node, *chain)?;
+            (declared.rules.get(*rule)?.cited.clone(), None)
+        }
+        Event::NativePolicy { chain, .. } => (native_of(node, *chain)?.1.cited.clone(), None),
         Event::Kernel { cited, .. } => (cited.clone()?, None),
         Event::Answer { .. } => return None,
     };
     Some(Deciding { cited, direction, packets, shadows: None })
+}
+
+/// The table and chain of a native chain.
+pub(super) fn native_of(node: &Node, at: NativeRef) -> Option<(&NativeTable, &NativeChain)> {
+    let table = node.nft.as_ref()?.tables.get(at.table)?;
+    Some((table, table.chains.get(at.chain)?))
 }
 
 /// The rule set and table of a chain.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::address::Family;
-use crate::answer::deciding::{event_of, table_of};
+use crate::answer::deciding::{event_of, native_of, table_of};
 use crate::answer::owner::{Owner, owner_of_chain};
 use crate::answer::{ClientSees, Direction, Trip, client};
 use crate::iptables::{Backend, Header, Negatable, Rule, Ruleset};
 use crate::matches::{Match, Ports, Tcp};
+use crate::nft::{Expression, NativeRule, Operand, Statement, Value, VerdictWord};
 use crate::node::Node;
 use crate::packet::Packet;
 use crate::port::PortRange;
@@ -19,7 +20,7 @@ use crate::protocol;
 use crate::protocol::Protocol;
 use crate::source::Cited;
 use crate::targets::Target;
-use crate::walk::{ChainRef, Effect, Entry, Event, Outcome, Verdict};
+use crate::walk::{ChainRef, Effect, Entry, Event, NativeRef, Outcome, Verdict};
 
 /// A remedy: all its changes together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -113,8 +114,84 @@ fn change_for(node: &mut Node, outcome: &Outcome, direction: Direction) -> Optio
             let end = base.rules.len();
             allow(node, *chain, Insertion { at: *chain, rule: end }, owner, cited, (outcome, direction))
         }
+        Event::Native { chain, .. } | Event::NativePolicy { chain, .. } => {
+            native_change(node, *chain, outcome, direction)
+        }
         Event::Answer { .. } => None,
     }
+}
+
+/// firewalld and kube-proxy manage their native tables; other tables are somebody's own.
+fn native_change(node: &mut Node, at: NativeRef, outcome: &Outcome, direction: Direction) -> Option<Change> {
+    let (table, chain) = native_of(node, at)?;
+    let packet = &outcome.skb.packet;
+    let answers = Some(chain.cited.clone());
+    let name = table.name.to_string();
+    let (owner, command) = match &*name {
+        "kube-proxy" => {
+            (Owner::KubeProxy, "do not edit kube-proxy's table: change the Service or its endpoints".to_owned())
+        }
+        "firewalld" => {
+            (Owner::Firewalld, firewalld(packet, native_zone(node, outcome).as_deref(), chain.name.contains("FORWARD")))
+        }
+        _ => {
+            let words = words_of(packet, direction);
+            (Owner::Unknown, format!("in the nft table {name}, chain {}, accept{words} before this rule", chain.name))
+        }
+    };
+    if owner != Owner::KubeProxy {
+        insert_native(node, at, outcome, packet, direction)?;
+    }
+    Some(Change { owner, command, answers })
+}
+
+/// The zone whose chain the packet went through, in the spelling of firewalld's iptables chains.
+fn native_zone(node: &Node, outcome: &Outcome) -> Option<String> {
+    outcome.events.iter().find_map(|event| match event {
+        Event::Native { chain, .. } => {
+            let (_, chain) = native_of(node, *chain)?;
+            let zone = chain.name.strip_prefix("filter_IN_")?.split('_').next()?;
+            (zone != "policy").then(|| format!("IN_{zone}_allow"))
+        }
+        _ => None,
+    })
+}
+
+/// Puts an accepting rule at the head of the base chain that refused.
+fn insert_native(
+    node: &mut Node,
+    at: NativeRef,
+    outcome: &Outcome,
+    packet: &Packet,
+    direction: Direction,
+) -> Option<()> {
+    let is = |protocol: &str, field: &str, right: Value| Statement::Match {
+        negated: false,
+        bits: false,
+        left: Expression::Payload(protocol.into(), field.into()),
+        right: Operand::Value(right),
+    };
+    let ip = if packet.source.is_ipv4() { "ip" } else { "ip6" };
+    let mut statements =
+        vec![is(ip, "saddr", Value::Address(packet.source)), is(ip, "daddr", Value::Address(packet.destination))];
+    let (port, field) = match direction {
+        Direction::Forward => (packet.destination_port(), "dport"),
+        Direction::Reply => (packet.source_port(), "sport"),
+    };
+    statements.extend(port.map(|port| is("th", field, Value::Number(u64::from(port)))));
+    statements.push(Statement::Verdict(VerdictWord::Accept));
+    let hook = outcome.events.iter().rev().find_map(|event| match event {
+        Event::Native { hook, chain, .. } | Event::NativePolicy { hook, chain, .. } if *chain == at => Some(*hook),
+        _ => None,
+    })?;
+    let table = node.nft.as_mut()?.tables.get_mut(at.table)?;
+    let base = table
+        .chains
+        .iter_mut()
+        .find(|chain| chain.base.is_some_and(|base| base.hook == hook && !base.nat && base.priority >= 0))?;
+    let cited = base.cited.clone();
+    base.rules.insert(0, NativeRule { statements, comment: None, cited });
+    Some(())
 }
 
 /// A built-in chain belongs to the program whose chains it calls and whose policy it carries.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::answer::deciding::table_of;
-use crate::iptables::{Backend, Rule};
+use crate::answer::deciding::{native_of, table_of};
+use crate::iptables::Rule;
 use crate::node::Node;
 use crate::source::Cited;
 use crate::walk::{ChainRef, Effect, Event, Hook, Verdict};
@@ -52,6 +52,28 @@ fn step(node: &Node, event: &Event) -> Option<Step> {
             step.effect = format!("policy {policy}");
             Some(step)
         }
+        Event::Native { hook, chain, rule, effect } => {
+            let (table, declared) = native_of(node, *chain)?;
+            Some(Step {
+                hook: Some(*hook),
+                table: Some(format!("{} (nftables)", table.name)),
+                chain: Some(declared.name.to_string()),
+                cited: Some(declared.rules.get(*rule)?.cited.clone()),
+                effect: describe(effect),
+                because: Vec::new(),
+            })
+        }
+        Event::NativePolicy { hook, chain, policy } => {
+            let (table, declared) = native_of(node, *chain)?;
+            Some(Step {
+                hook: Some(*hook),
+                table: Some(format!("{} (nftables)", table.name)),
+                chain: Some(declared.name.to_string()),
+                cited: Some(declared.cited.clone()),
+                effect: format!("policy {policy}"),
+                because: Vec::new(),
+            })
+        }
         Event::Kernel { what, detail, cited } => Some(Step {
             hook: None,
             table: None,
@@ -73,13 +95,9 @@ fn step(node: &Node, event: &Event) -> Option<Step> {
 
 fn placed(node: &Node, hook: Hook, at: ChainRef) -> Option<Step> {
     let (ruleset, table) = table_of(node, at)?;
-    let backend = match ruleset.backend {
-        Backend::Legacy => "legacy",
-        Backend::Nft => "nft",
-    };
     Some(Step {
         hook: Some(hook),
-        table: Some(format!("{} ({backend})", table.name)),
+        table: Some(format!("{} ({})", table.name, ruleset.backend.name())),
         chain: Some(table.chains.get(at.chain)?.name.to_string()),
         cited: None,
         effect: String::new(),

@@ -35,6 +35,16 @@ pub enum Backend {
     Nft,
 }
 
+impl Backend {
+    /// The word that people use for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Nft => "nft",
+        }
+    }
+}
+
 /// Packets and bytes that a rule or policy counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Counters {

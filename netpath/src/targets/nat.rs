@@ -74,6 +74,11 @@ impl NatTarget {
         (addresses.is_some() || ports.is_some()).then(|| Self { addresses, ports, shift, flags: "".into() })
     }
 
+    /// The translation that an nft rule asks for.
+    pub(crate) fn to(addresses: Option<AddrRange>, ports: Option<PortRange>, random: bool) -> Self {
+        Self { addresses, ports, shift: None, flags: if random { " --random".into() } else { "".into() } }
+    }
+
     /// Whether ports are drawn at random.
     pub fn is_random(&self) -> bool {
         self.flags.contains("--random")

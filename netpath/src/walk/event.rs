@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::iptables::Policy;
 use crate::source::Cited;
 use crate::targets::RejectKind;
-use crate::walk::{ChainRef, Hook};
+use crate::walk::{ChainRef, Hook, NativeRef};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,26 @@ pub enum Event {
         hook: Hook,
         /// The chain.
         chain: ChainRef,
+        /// What the policy did.
+        policy: Policy,
+    },
+    /// A rule of a native nft table did something.
+    Native {
+        /// The hook that called its table.
+        hook: Hook,
+        /// Its chain.
+        chain: NativeRef,
+        /// Its index in the chain.
+        rule: usize,
+        /// What it did.
+        effect: Effect,
+    },
+    /// A base chain of a native nft table was left at its end.
+    NativePolicy {
+        /// The hook.
+        hook: Hook,
+        /// The chain.
+        chain: NativeRef,
         /// What the policy did.
         policy: Policy,
     },

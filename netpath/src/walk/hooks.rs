@@ -1,7 +1,8 @@
 //! Which base chains a hook calls, and in which order.
 
 use crate::address::Family;
-use crate::iptables::Ruleset;
+use crate::iptables::{Backend, Ruleset};
+use crate::nft::TableFamily;
 use crate::node::Node;
 use crate::walk::Hook;
 
@@ -10,10 +11,28 @@ use crate::walk::Hook;
 pub(crate) enum Call {
     /// Connection tracking looks the packet up.
     Track,
-    /// The chain of an iptables table that is not `nat`.
-    Table(ChainRef),
+    /// A base chain that is not of NAT.
+    Chain(BaseChain),
     /// NAT: the nat chains are called by it, at its own place, in the order of their priorities.
     Nat,
+}
+
+/// A base chain of either kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum BaseChain {
+    /// Of an iptables table.
+    Table(ChainRef),
+    /// Of a native nft table.
+    Native(NativeRef),
+}
+
+/// A chain of a native nft table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NativeRef {
+    /// Index among the node's nft tables.
+    pub table: usize,
+    /// Index among its chains.
+    pub chain: usize,
 }
 
 /// A chain of an iptables table.
@@ -31,7 +50,7 @@ pub struct ChainRef {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HookOrder {
     pub calls: Vec<(i32, Vec<Call>)>,
-    pub nat: Vec<(i32, Vec<ChainRef>)>,
+    pub nat: Vec<(i32, Vec<BaseChain>)>,
 }
 
 /// The orders of all hooks of one family.
@@ -57,7 +76,9 @@ impl HookOrders {
             for (at, ruleset) in node.rulesets.iter().enumerate().filter(|(_, r)| r.family == family) {
                 add_tables(order, &mut calls, at, ruleset, hook);
             }
+            add_native(order, &mut calls, node, family, hook);
             order.calls = grouped(calls);
+            order.nat.sort_by_key(|(priority, _)| *priority);
         }
         orders
     }
@@ -75,18 +96,47 @@ fn add_tables(order: &mut HookOrder, calls: &mut Vec<(i32, Call)>, at: usize, ru
         let Some(chain) = table.chains.iter().position(|chain| &*chain.name == hook.chain_name()) else { continue };
         let reference = ChainRef { ruleset: at, table: table_at, chain };
         match priority(&table.name) {
-            None if &*table.name == "nat" => nat.push((0, reference)),
+            None if &*table.name == "nat" => nat.push((nat_priority(hook), BaseChain::Table(reference))),
             // A table of another name has no base chains in x_tables.
             None => {}
-            Some(priority) => calls.push((priority, Call::Table(reference))),
+            Some(priority) => calls.push((priority, Call::Chain(BaseChain::Table(reference)))),
         }
     }
-    for (priority, reference) in nat {
-        match order.nat.iter_mut().find(|(known, _)| *known == priority) {
-            Some((_, group)) => group.push(reference),
-            None => order.nat.push((priority, vec![reference])),
+    nat.into_iter().for_each(|(priority, chain)| add_nat(order, priority, chain));
+}
+
+fn add_nat(order: &mut HookOrder, priority: i32, chain: BaseChain) {
+    match order.nat.iter_mut().find(|(known, _)| *known == priority) {
+        Some((_, group)) => group.push(chain),
+        None => order.nat.push((priority, vec![chain])),
+    }
+}
+
+fn add_native(order: &mut HookOrder, calls: &mut Vec<(i32, Call)>, node: &Node, family: Family, hook: Hook) {
+    let Some(nft) = &node.nft else { return };
+    for (table_at, table) in nft.tables.iter().enumerate() {
+        if !table.family.covers(family) || is_saved_otherwise(node, &table.name, table.family, family) {
+            continue;
+        }
+        for (chain, declared) in table.chains.iter().enumerate() {
+            let Some(base) = declared.base.filter(|base| base.hook == hook) else { continue };
+            let chain = BaseChain::Native(NativeRef { table: table_at, chain });
+            if base.nat {
+                add_nat(order, base.priority, chain)
+            } else {
+                calls.push((base.priority, Call::Chain(chain)))
+            }
         }
     }
+}
+
+/// iptables-nft's own tables are taken from iptables-nft-save, which tells more, unless that could not print them.
+fn is_saved_otherwise(node: &Node, name: &str, table: TableFamily, family: Family) -> bool {
+    table != TableFamily::Inet
+        && node
+            .rulesets
+            .iter()
+            .any(|ruleset| ruleset.family == family && ruleset.backend == Backend::Nft && ruleset.table(name).is_some())
 }
 
 fn grouped(mut calls: Vec<(i32, Call)>) -> Vec<(i32, Vec<Call>)> {

@@ -7,6 +7,8 @@ mod event;
 mod explore;
 mod hooks;
 mod nat;
+mod native;
+mod native_values;
 mod path;
 mod routing;
 mod routing_v6;
@@ -18,6 +20,6 @@ mod walker;
 
 pub use self::event::{Delivery, Effect, Event, Verdict};
 pub use self::explore::{Answered, Assumption, Entry, Exploration, Outcome, explore};
-pub use self::hooks::ChainRef;
+pub use self::hooks::{ChainRef, NativeRef};
 pub(crate) use self::skb::Context;
 pub use self::skb::{Hook, Skb};

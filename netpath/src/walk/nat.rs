@@ -10,6 +10,7 @@ use crate::targets::{NatTarget, PortChoice, Target};
 use crate::unknown::{Unknown, UnknownKind};
 use crate::walk::Hook;
 use crate::walk::event::{Effect, Verdict};
+use crate::walk::hooks::BaseChain;
 use crate::walk::walker::{Flow, Walker};
 
 /// Which end of the packet a hook translates.
@@ -69,7 +70,10 @@ impl Walker<'_> {
                 group.reverse();
             }
             for chain in group {
-                self.table(hook, chain)?;
+                match chain {
+                    BaseChain::Table(chain) => self.table(hook, chain)?,
+                    BaseChain::Native(chain) => self.native(hook, chain)?,
+                }
                 if self.is_settled(hook) {
                     return Flow::Continue(());
                 }

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use crate::conntrack::Connection;
+use crate::iptables::Policy;
 use crate::node::Node;
 use crate::source::Cited;
 use crate::sysctl::interface_setting;
 use crate::unknown::Unknown;
 use crate::walk::choices::Choices;
 use crate::walk::event::{Event, Verdict};
-use crate::walk::hooks::{Call, ChainRef, HookOrders};
+use crate::walk::hooks::{BaseChain, Call, HookOrders};
 use crate::walk::{Context, Hook, Skb};
 
 /// One walk along one path.
@@ -42,7 +43,7 @@ impl Walker<'_> {
         let orders = self.orders;
         for (_, group) in &orders.order(hook).calls {
             let reversed = self.reversed(group.iter().filter_map(|call| match call {
-                Call::Table(chain) => Some(*chain),
+                Call::Chain(chain) => Some(*chain),
                 _ => None,
             }));
             let calls: Box<dyn Iterator<Item = &Call>> =
@@ -51,7 +52,8 @@ impl Walker<'_> {
                 match call {
                     Call::Track => self.track(),
                     Call::Nat => self.nat(hook)?,
-                    Call::Table(chain) => self.table(hook, *chain)?,
+                    Call::Chain(BaseChain::Table(chain)) => self.table(hook, *chain)?,
+                    Call::Chain(BaseChain::Native(chain)) => self.native(hook, *chain)?,
                 }
             }
         }
@@ -60,27 +62,47 @@ impl Walker<'_> {
 
     /// Whether chains of equal priority run in the other order. The one registered last runs first, and no dump tells
     /// which that was; it only matters when more than one of them does anything.
-    pub fn reversed(&mut self, chains: impl Iterator<Item = ChainRef>) -> bool {
-        let busy: Vec<ChainRef> = chains.filter(|chain| !self.is_idle(*chain)).collect();
+    pub fn reversed(&mut self, chains: impl Iterator<Item = BaseChain>) -> bool {
+        let busy: Vec<BaseChain> = chains.filter(|chain| !self.is_idle(*chain)).collect();
         let [first, .., last] = busy.as_slice() else { return false };
-        let name = |at: &ChainRef| {
-            let ruleset = self.node.rulesets.get(at.ruleset);
-            let table = ruleset.and_then(|r| r.tables.get(at.table)).map_or("", |table| &table.name);
-            let backend = ruleset.map_or("", |r| match r.backend {
-                crate::iptables::Backend::Legacy => "legacy",
-                crate::iptables::Backend::Nft => "nft",
-            });
-            format!("{table} ({backend})")
-        };
-        let what = format!("whether the table {} or {} was registered last and so runs first", name(first), name(last));
+        let (first, last) = (self.chain_name(*first), self.chain_name(*last));
+        let what = format!("whether {first} or {last} was registered last and so runs first");
         let unknown = Unknown::deterministic(what.clone(), what);
         !self.decide(&unknown)
     }
 
+    fn chain_name(&self, chain: BaseChain) -> String {
+        match chain {
+            BaseChain::Table(at) => {
+                let ruleset = self.node.rulesets.get(at.ruleset);
+                let table = ruleset.and_then(|r| r.tables.get(at.table)).map_or("", |table| &table.name);
+                let backend = ruleset.map_or("", |r| r.backend.name());
+                format!("the table {table} ({backend})")
+            }
+            BaseChain::Native(at) => {
+                let table = self.node.nft.as_ref().and_then(|nft| nft.tables.get(at.table));
+                let chain = table.and_then(|table| table.chains.get(at.chain)).map_or("", |chain| &chain.name);
+                format!("the chain {chain} of the nft table {}", table.map_or("", |table| &table.name))
+            }
+        }
+    }
+
     /// An empty chain with an accepting policy.
-    fn is_idle(&self, at: ChainRef) -> bool {
-        let chain = self.node.rulesets.get(at.ruleset).and_then(|r| r.tables.get(at.table)?.chains.get(at.chain));
-        chain.is_some_and(|chain| chain.rules.is_empty() && chain.policy == Some(crate::iptables::Policy::Accept))
+    fn is_idle(&self, chain: BaseChain) -> bool {
+        match chain {
+            BaseChain::Table(at) => {
+                let chain =
+                    self.node.rulesets.get(at.ruleset).and_then(|r| r.tables.get(at.table)?.chains.get(at.chain));
+                chain.is_some_and(|chain| chain.rules.is_empty() && chain.policy == Some(Policy::Accept))
+            }
+            BaseChain::Native(at) => {
+                let table = self.node.nft.as_ref().and_then(|nft| nft.tables.get(at.table));
+                let chain = table.and_then(|table| table.chains.get(at.chain));
+                chain.is_some_and(|chain| {
+                    chain.rules.is_empty() && chain.base.is_some_and(|base| base.policy == Policy::Accept)
+                })
+            }
+        }
     }
 
     /// Decides a question on this path.

@@ -1,0 +1,224 @@
+//! The statements of a rule.
+
+use serde_json::Value as Json;
+
+use crate::address::AddrRange;
+use crate::nft::{Expression, Operand};
+use crate::port::PortRange;
+use crate::targets::RejectKind;
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// A comparison; the rule ends here when it does not hold.
+    Match {
+        /// Whether the sense is turned around (`!=`).
+        negated: bool,
+        /// Whether common bits are enough (`in`).
+        bits: bool,
+        /// What is looked at.
+        left: Expression,
+        /// What it is compared with.
+        right: Operand,
+    },
+    /// A verdict.
+    Verdict(VerdictWord),
+    /// A verdict looked up in a map.
+    VerdictMap(VerdictMap),
+    /// Sets the packet's mark.
+    Mark(Expression),
+    /// Sets the connection's mark.
+    ConnectionMark(Expression),
+    /// Refuses with an answer; `None` is the default port unreachable.
+    Reject(RejectKind),
+    /// Translates an address.
+    Nat(Nat),
+    /// Exempts from tracking.
+    NoTrack,
+    /// Changes nothing that the walk looks at: counter, log, set updates.
+    Inert,
+    /// `limit`, `quota` and their like: may or may not let the rule go on, at each evaluation.
+    Limit(Box<str>),
+    /// Not understood.
+    Unknown(Box<str>),
+}
+
+/// A verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerdictWord {
+    /// Ends the base chain.
+    Accept,
+    /// Ends everything.
+    Drop,
+    /// Goes on with the next rule.
+    Continue,
+    /// Back to the caller.
+    Return,
+    /// To a chain and back.
+    Jump(Box<str>),
+    /// To a chain and not back.
+    Goto(Box<str>),
+}
+
+/// `KEY vmap { … }` or `KEY vmap @map`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerdictMap {
+    /// What is looked up.
+    pub key: Expression,
+    /// The name of a named map.
+    pub named: Option<Box<str>>,
+    /// The elements of an anonymous one.
+    pub elements: Vec<(Operand, VerdictWord)>,
+}
+
+/// Which end is translated, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NatKind {
+    /// `dnat to`.
+    Destination,
+    /// `snat to`.
+    Source,
+    /// `masquerade`.
+    Masquerade,
+    /// `redirect`.
+    Redirect,
+}
+
+/// A translation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// Which.
+    pub kind: NatKind,
+    /// The new address.
+    pub addresses: Option<AddrRange>,
+    /// The new port.
+    pub ports: Option<PortRange>,
+    /// Whether ports are drawn at random.
+    pub random: bool,
+}
+
+impl Statement {
+    /// Reads a statement; what is not understood is kept verbatim.
+    pub(super) fn read(json: &Json) -> Self {
+        Self::read_known(json).unwrap_or_else(|| Self::Unknown(json.to_string().into()))
+    }
+
+    fn read_known(json: &Json) -> Option<Self> {
+        let (key, inner) = json.as_object()?.iter().next()?;
+        Some(match key.as_str() {
+            "match" => {
+                let op = inner.get("op")?.as_str()?;
+                Self::Match {
+                    negated: match op {
+                        "==" | "in" => false,
+                        "!=" => true,
+                        _ => return None,
+                    },
+                    bits: op == "in",
+                    left: Expression::read(inner.get("left")?)?,
+                    right: Operand::read(inner.get("right")?)?,
+                }
+            }
+            "vmap" => {
+                let data = inner.get("data")?;
+                let named = data.as_str().and_then(|name| name.strip_prefix('@')).map(Box::from);
+                let elements = match data.get("set") {
+                    Some(set) => read_verdicts(set)?,
+                    None => Vec::new(),
+                };
+                Self::VerdictMap(VerdictMap { key: Expression::read(inner.get("key")?)?, named, elements })
+            }
+            "mangle" => {
+                let value = Expression::read(inner.get("value")?)?;
+                match Expression::read(inner.get("key")?)? {
+                    Expression::Meta(key) if &*key == "mark" => Self::Mark(value),
+                    Expression::Ct(key) if &*key == "mark" => Self::ConnectionMark(value),
+                    _ => return None,
+                }
+            }
+            "reject" => Self::Reject(read_reject(inner)?),
+            "dnat" | "snat" | "masquerade" | "redirect" => Self::Nat(read_nat(key, inner)?),
+            "notrack" => Self::NoTrack,
+            "counter" | "log" | "set" | "map" => Self::Inert,
+            "limit" | "quota" | "ct count" => Self::Limit(json.to_string().into()),
+            _ => Self::Verdict(VerdictWord::read(json)?),
+        })
+    }
+}
+
+impl VerdictWord {
+    pub(super) fn read(json: &Json) -> Option<Self> {
+        let (key, inner) = json.as_object()?.iter().next()?;
+        let target = || inner.get("target").and_then(Json::as_str).map(Box::from);
+        Some(match key.as_str() {
+            "accept" => Self::Accept,
+            "drop" => Self::Drop,
+            "continue" => Self::Continue,
+            "return" => Self::Return,
+            "jump" => Self::Jump(target()?),
+            "goto" => Self::Goto(target()?),
+            _ => return None,
+        })
+    }
+}
+
+/// The pairs of a verdict map.
+pub(super) fn read_verdicts(json: &Json) -> Option<Vec<(Operand, VerdictWord)>> {
+    json.as_array()?
+        .iter()
+        .map(|pair| match pair.as_array()?.as_slice() {
+            [key, verdict] => Some((Operand::read(key)?, VerdictWord::read(verdict)?)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The kinds of `reject with`, each for its type word (nft(8), REJECT STATEMENT).
+fn read_reject(json: &Json) -> Option<RejectKind> {
+    let Some(kind) = json.get("type").and_then(Json::as_str) else { return Some(RejectKind::PortUnreachable) };
+    if kind == "tcp reset" {
+        return Some(RejectKind::TcpReset);
+    }
+    Some(match json.get("expr").and_then(Json::as_str) {
+        None | Some("port-unreachable") => RejectKind::PortUnreachable,
+        Some("net-unreachable" | "no-route") => RejectKind::NetUnreachable,
+        Some("host-unreachable" | "addr-unreachable") => RejectKind::HostUnreachable,
+        Some("prot-unreachable") => RejectKind::ProtocolUnreachable,
+        Some("net-prohibited") => RejectKind::NetProhibited,
+        Some("host-prohibited") => RejectKind::HostProhibited,
+        Some("admin-prohibited") => RejectKind::AdminProhibited,
+        Some("policy-fail") => RejectKind::PolicyFail,
+        Some("reject-route") => RejectKind::RejectRoute,
+        Some(_) => return None,
+    })
+}
+
+fn read_nat(key: &str, json: &Json) -> Option<Nat> {
+    let kind = match key {
+        "dnat" => NatKind::Destination,
+        "snat" => NatKind::Source,
+        "masquerade" => NatKind::Masquerade,
+        _ => NatKind::Redirect,
+    };
+    let addresses = match json.get("addr") {
+        None => None,
+        Some(Json::String(text)) => Some(AddrRange::parse(text)?),
+        Some(other) => match other.get("range")?.as_array()?.as_slice() {
+            [first, last] => {
+                Some(AddrRange { first: first.as_str()?.parse().ok()?, last: last.as_str()?.parse().ok()? })
+            }
+            _ => return None,
+        },
+    };
+    let port = |json: &Json| json.as_u64().and_then(|port| u16::try_from(port).ok());
+    let ports = match json.get("port") {
+        None => None,
+        Some(one) if one.is_u64() => Some(PortRange::single(port(one)?)),
+        Some(other) => match other.get("range")?.as_array()?.as_slice() {
+            [first, last] => Some(PortRange { first: port(first)?, last: port(last)? }),
+            _ => return None,
+        },
+    };
+    let random = json.get("flags").is_some_and(|flags| flags.to_string().contains("random"));
+    Some(Nat { kind, addresses, ports, random })
+}
