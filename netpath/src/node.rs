@@ -8,7 +8,7 @@ use crate::ipset::{Direction, Sets};
 use crate::iptables::Ruleset;
 use crate::link::Link;
 use crate::neighbour::Neighbour;
-use crate::route::{Fib, Flow, Lookup, PolicyRule, RouteType};
+use crate::route::{Fib, Flow, Lookup, PolicyRule, RouteType, RuleAction};
 use crate::sysctl::Sysctls;
 use crate::unknown::{Truth, Unknown};
 use crate::walk::Skb;
@@ -67,7 +67,12 @@ impl Node {
         if !self.routes.has_table("local", Family::of(addr)) {
             return None;
         }
-        let route = self.routes.covering("local", addr).next();
+        let route = self.routes.covering("local", addr).next().filter(|route| {
+            // With both tables in one trie a longer prefix of main hides the local one.
+            let main = || self.routes.covering("main", addr).next().and_then(|main| main.destination.prefix_len());
+            let one_trie = addr.is_ipv4() && !self.has_custom_rules(Family::V4);
+            !one_trie || main() <= route.destination.prefix_len()
+        });
         let on_device = |route: &crate::route::Route| {
             device.is_none_or(|device| route.hops.iter().any(|hop| hop.interface.as_deref() == Some(device)))
         };
@@ -131,9 +136,22 @@ impl Node {
     /// Looks up a route by this node's rules, or by the kernel's three when it has none of the family.
     pub(crate) fn lookup(&self, flow: &Flow, assumed: &dyn Fn(&Unknown) -> Option<bool>) -> Lookup<'_> {
         let family = Family::of(flow.destination);
-        let rules =
-            if self.rules.iter().any(|rule| rule.family == family) { &self.rules } else { default_rules(family) };
+        let rules = if self.has_custom_rules(family) { &self.rules } else { default_rules(family) };
         crate::route::lookup(rules, &self.routes, flow, assumed)
+    }
+
+    /// Whether somebody added routing rules to the kernel's own.
+    pub(crate) fn has_custom_rules(&self, family: Family) -> bool {
+        let own = |rule: &PolicyRule| {
+            let table = match rule.priority {
+                0 => "local",
+                32766 => "main",
+                32767 => "default",
+                _ => return false,
+            };
+            rule.source.is_none() && rule.action == RuleAction::Table(table.into())
+        };
+        self.rules.iter().any(|rule| rule.family == family && !own(rule))
     }
 
     /// Whether an address is in an ipset.

@@ -53,6 +53,10 @@ pub enum Lookup<'a> {
     Unknown(Unknown),
 }
 
+/// The name of local and main together: until somebody adds an IPv4 rule, the kernel keeps both in one trie, and the
+/// longest prefix wins whichever of the two it is in (fib_lookup, fib_trie_unmerge).
+pub(crate) const ONE_TRIE: &str = "local and main";
+
 /// Looks up a flow among routes by rules that are sorted by priority.
 ///
 /// `assumed` answers what an earlier question about an unknown selector was decided to be.
@@ -103,15 +107,21 @@ pub(crate) fn lookup<'a>(
 fn in_table<'a>(routes: &'a Fib, table: &str, rule: &PolicyRule, flow: &Flow) -> Option<Found<'a>> {
     // Longest prefix, then the TOS' own route, then the lowest metric; among equals the one that stands first.
     let mut best: Option<&Route> = None;
-    for route in routes.covering(table, flow.destination) {
-        if best.is_some_and(|best| best.destination.prefix_len() > route.destination.prefix_len()) {
-            break;
+    let candidates: Box<dyn Iterator<Item = &Route>> = match table {
+        ONE_TRIE => {
+            Box::new(routes.covering("local", flow.destination).chain(routes.covering("main", flow.destination)))
         }
+        _ => Box::new(routes.covering(table, flow.destination)),
+    };
+    for route in candidates {
         let for_tos = route.tos == 0 || flow.tos.is_some_and(|tos| tos & 0x1c == route.tos);
         if !for_tos || !usable(route, flow) {
             continue;
         }
-        let rank = |route: &Route| (std::cmp::Reverse(route.tos), route.metric);
+        let rank = |route: &Route| {
+            let length = std::cmp::Reverse(route.destination.prefix_len());
+            (length, &*route.table != "local", std::cmp::Reverse(route.tos), route.metric)
+        };
         if best.is_none_or(|best| rank(route) < rank(best)) {
             best = Some(route);
         }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use self::fib::Fib;
-pub(crate) use self::lookup::lookup;
 pub use self::lookup::{Flow, Found, Lookup};
+pub(crate) use self::lookup::{ONE_TRIE, lookup};
 pub use self::parse::{parse_routes, parse_rules};
 
 use crate::address::{AddrMask, Family};
@@ -161,9 +161,13 @@ pub struct PolicyRule {
 impl PolicyRule {
     /// The rules of a kernel that nobody configured.
     pub fn defaults(family: Family) -> Vec<Self> {
-        [(0, "local"), (32766, "main"), (32767, "default")]
-            .into_iter()
-            .map(|(priority, table)| Self::plain(family, priority, RuleAction::Table(table.into())))
+        let tables: &[(u32, &str)] = match family {
+            Family::V4 => &[(0, ONE_TRIE), (32767, "default")],
+            Family::V6 => &[(0, "local"), (32766, "main")],
+        };
+        tables
+            .iter()
+            .map(|(priority, table)| Self::plain(family, *priority, RuleAction::Table((*table).into())))
             .collect()
     }
 

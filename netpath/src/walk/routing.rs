@@ -28,6 +28,15 @@ pub(super) struct Decided {
     pub interface: Option<Arc<str>>,
     pub next_hop: IpAddr,
     pub cited: Option<Cited>,
+    /// Whether a routing rule answered, without any route.
+    pub by_rule: bool,
+}
+
+impl Decided {
+    /// A rule's `unreachable` is an unreachable network, a route's an unreachable host (fib4_rule_action, fib_props).
+    fn unreachable(&self) -> RejectKind {
+        if self.by_rule { RejectKind::NetUnreachable } else { RejectKind::HostUnreachable }
+    }
 }
 
 impl Walker<'_> {
@@ -75,13 +84,14 @@ impl Walker<'_> {
         match decided {
             None => self.unroutable(device, RejectKind::NetUnreachable, "no route", None),
             Some(found) => match found.kind {
-                RouteType::Local => match self.check_source(device, None) {
+                RouteType::Local => match self.check_source(device, None, Some(destination.into())) {
                     Ok(()) => self.local(found.cited),
                     Err(refused) => self.refuse(refused),
                 },
                 RouteType::Broadcast => self.local_broadcast(device),
                 RouteType::Unreachable => {
-                    self.unroutable(device, RejectKind::HostUnreachable, "unreachable route", found.cited)
+                    let kind = found.unreachable();
+                    self.unroutable(device, kind, "unreachable route", found.cited)
                 }
                 RouteType::Prohibit => {
                     self.unroutable(device, RejectKind::AdminProhibited, "prohibit route", found.cited)
@@ -109,7 +119,7 @@ impl Walker<'_> {
             let detail = format!("{name} is 0, so what comes in by {device} is not forwarded");
             return self.refuse(Refused { what: "forwarding", detail, cited });
         }
-        if let Err(refused) = self.check_source(device, found.interface.as_ref()) {
+        if let Err(refused) = self.check_source(device, found.interface.as_ref(), Some(self.skb.packet.destination)) {
             return self.refuse(refused);
         }
         let way = found.interface.as_deref().unwrap_or("an unknown interface");
@@ -152,7 +162,7 @@ impl Walker<'_> {
 
     fn local_broadcast(&mut self, device: &Arc<str>) -> Routed {
         if !is_zero_net(self.skb.packet.source)
-            && let Err(refused) = self.check_source(device, None)
+            && let Err(refused) = self.check_source(device, None, None)
         {
             return self.refuse(refused);
         }
@@ -211,11 +221,13 @@ impl Walker<'_> {
                 self.choose(&Unknown::deterministic(what.clone(), what), &vec![1.0; count])
             }
         };
+        self.proposed_source = found.route.and_then(|route| route.source);
         let hop = found.hops.get(at);
         Decided {
             kind: found.kind,
             interface: hop.and_then(|hop| hop.interface.clone()),
             next_hop: hop.and_then(|hop| hop.gateway).unwrap_or(destination),
+            by_rule: found.route.is_none(),
             cited: found.cited,
         }
     }
@@ -247,10 +259,11 @@ impl Walker<'_> {
                 Routed::Forward { interface: found.interface, next_hop: found.next_hop }
             }
             kind => {
+                let unreachable = found.unreachable();
                 self.kernel("route", format!("the route to {destination} is of type {kind:?}"), found.cited);
                 Routed::Refused(match kind {
                     RouteType::Prohibit => Verdict::Reject(RejectKind::AdminProhibited),
-                    RouteType::Unreachable => Verdict::Reject(RejectKind::HostUnreachable),
+                    RouteType::Unreachable => Verdict::Reject(unreachable),
                     _ => Verdict::Drop,
                 })
             }
@@ -258,12 +271,16 @@ impl Walker<'_> {
     }
 
     /// The source address that the kernel gives to a packet of its own.
-    pub(super) fn choose_source(&mut self, interface: Option<&str>, next_hop: IpAddr) -> Option<IpAddr> {
+    pub(super) fn choose_source(&self, interface: Option<&str>, next_hop: IpAddr) -> Option<IpAddr> {
         let family = Family::of(next_hop);
-        let preferred = self.node.routes.covering("main", next_hop).find_map(|route| route.source);
+        // To its own address the node speaks from that address, unless the route says otherwise.
+        let preferred = self.proposed_source.or((interface == Some("lo")).then_some(next_hop));
+        if preferred.is_some() {
+            return preferred;
+        }
         let link = self.node.link(interface?)?;
         let own = link.addresses.iter().filter(|address| Family::of(address.local) == family && !address.secondary);
         let near = own.clone().find(|address| address.network().contains(next_hop));
-        preferred.or(near.or_else(|| own.clone().next()).map(|address| address.local))
+        near.or_else(|| own.clone().next()).map(|address| address.local)
     }
 }

@@ -23,25 +23,34 @@ enum Reverse {
     OtherInterface,
     /// It cannot be sent at all.
     NoRoute,
-    /// The source is the node's own address, a broadcast address, or the like.
+    /// The source is an address of the node itself; whether it is one of the incoming interface's.
+    Own(bool, Option<Cited>),
+    /// The source is a broadcast address, or the like.
     NotUnicast(RouteType, Option<Cited>),
 }
 
 impl Walker<'_> {
     /// Checks the source of a packet that came in by `device` and leaves by `out` (`None`: to the node itself).
-    pub(super) fn check_source(&mut self, device: &Arc<str>, out: Option<&Arc<str>>) -> Result<(), Refused> {
-        let reverse = self.reverse(device, out);
+    /// A broadcast has no `destination` that an answer could come from.
+    pub(super) fn check_source(
+        &mut self,
+        device: &Arc<str>,
+        out: Option<&Arc<str>>,
+        destination: Option<IpAddr>,
+    ) -> Result<(), Refused> {
+        let reverse = self.reverse(device, out, destination);
         let source = self.skb.packet.source;
         match reverse {
             Reverse::SameInterface => Ok(()),
-            Reverse::NotUnicast(RouteType::Local, cited) => {
+            Reverse::Own(same, cited) => {
                 let all = self.setting("net.ipv4.conf.all.accept_local", &[0, 1]);
                 let (own, _) = self.interface_setting("ipv4", device, "accept_local", &[0, 1]);
-                if all != 0 || own != 0 {
-                    return Ok(());
+                if all == 0 && own == 0 {
+                    let detail =
+                        format!("{source} is an address of the node itself, and came from outside by {device}");
+                    return Err(Refused { what: "martian source", detail, cited });
                 }
-                let detail = format!("{source} is an address of the node itself, and came from outside by {device}");
-                Err(Refused { what: "martian source", detail, cited })
+                if same { Ok(()) } else { self.check_other_way(device, false) }
             }
             Reverse::NotUnicast(kind, cited) => {
                 let (mode, _) = self.rp_filter(device);
@@ -51,22 +60,26 @@ impl Walker<'_> {
                 let detail = format!("the route to the source {source} is of type {kind:?}");
                 Err(Refused { what: "martian source", detail, cited })
             }
-            Reverse::OtherInterface | Reverse::NoRoute => {
-                let (mode, name) = self.rp_filter(device);
-                let no_route = matches!(reverse, Reverse::NoRoute) || self.has_no_address(device);
-                if mode == 0 || (mode == 2 && !no_route) {
-                    return Ok(());
-                }
-                let why = if matches!(reverse, Reverse::NoRoute) {
-                    format!("there is no route back to {source}")
-                } else {
-                    format!("the route back to {source} does not leave by {device}")
-                };
-                let detail = format!("{name} is {mode} and {why}");
-                let cited = self.cite_setting(&name);
-                Err(Refused { what: "rp_filter", detail, cited })
-            }
+            Reverse::OtherInterface => self.check_other_way(device, false),
+            Reverse::NoRoute => self.check_other_way(device, true),
         }
+    }
+
+    /// The way back does not lead through the incoming interface: that is rp_filter's to decide.
+    fn check_other_way(&mut self, device: &Arc<str>, no_route: bool) -> Result<(), Refused> {
+        let source = self.skb.packet.source;
+        let (mode, name) = self.rp_filter(device);
+        if mode == 0 || (mode == 2 && !no_route && !self.has_no_address(device)) {
+            return Ok(());
+        }
+        let why = if no_route {
+            format!("there is no route back to {source}")
+        } else {
+            format!("the route back to {source} does not leave by {device}")
+        };
+        let detail = format!("{name} is {mode} and {why}");
+        let cited = self.cite_setting(&name);
+        Err(Refused { what: "rp_filter", detail, cited })
     }
 
     /// The effective mode, which is the larger of `all` and the interface's, and the setting that decides it.
@@ -85,7 +98,7 @@ impl Walker<'_> {
     /// Without rp_filter the kernel only looks whether the source is its own, unless there are rules or local routes of
     /// somebody's making, or the packet leaves as it came.
     fn full_check(&self, device: &Arc<str>, out: Option<&Arc<str>>) -> bool {
-        let custom_rules = self.node.rules.iter().filter(|rule| rule.family == Family::V4).count() > 3;
+        let custom_rules = self.node.has_custom_rules(Family::V4);
         let custom_local = self
             .node
             .routes
@@ -99,7 +112,7 @@ impl Walker<'_> {
         custom_rules || custom_local || (out == Some(device) && redirects)
     }
 
-    fn reverse(&mut self, device: &Arc<str>, out: Option<&Arc<str>>) -> Reverse {
+    fn reverse(&mut self, device: &Arc<str>, out: Option<&Arc<str>>, destination: Option<IpAddr>) -> Reverse {
         let packet = &self.skb.packet;
         let mark_counts = ["all", &**device].iter().any(|name| {
             let setting = crate::sysctl::interface_setting("ipv4", name, "src_valid_mark");
@@ -107,13 +120,13 @@ impl Walker<'_> {
         });
         let flow = RouteFlow {
             destination: packet.source,
-            source: Some(packet.destination),
+            source: destination,
             in_interface: out.cloned().unwrap_or_else(|| Arc::from("lo")),
             out_interface: None,
             mark: if mark_counts { self.skb.mark } else { 0 },
             tos: packet.tos,
             // Rules that look at protocol or ports see the answer's (fib4_rules_early_flow_dissect).
-            transport: Some((packet.protocol, packet.ports())),
+            transport: Some((packet.protocol, packet.ports().map(|(source, destination)| (destination, source)))),
             user: None,
         };
         loop {
@@ -130,6 +143,10 @@ impl Walker<'_> {
                             if same { Reverse::SameInterface } else { Reverse::OtherInterface }
                         }
                         RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit => Reverse::NoRoute,
+                        RouteType::Local => {
+                            let same = found.hops.iter().any(|hop| hop.interface.as_deref() == Some(&**device));
+                            Reverse::Own(same, found.cited)
+                        }
                         kind => Reverse::NotUnicast(kind, found.cited),
                     };
                 }

@@ -26,6 +26,8 @@ pub(crate) struct Walker<'a> {
     pub tracked: bool,
     /// The next hop that routing chose.
     pub next_hop: Option<IpAddr>,
+    /// The source address that the last route proposed.
+    pub proposed_source: Option<IpAddr>,
     pub events: Vec<Event>,
     /// Things that happened to the packet and that nobody can tell: the outcome depends on them however it ends.
     pub doubts: Vec<Unknown>,

@@ -44,11 +44,16 @@ impl Pool {
         Self { addresses, ports }
     }
 
-    fn address(&self, random: &mut Random) -> Ipv4Addr {
+    /// A pool of given values.
+    pub fn named(addresses: &[&str], ports: &[u16]) -> Self {
+        Self { addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(), ports: ports.to_vec() }
+    }
+
+    pub fn address(&self, random: &mut Random) -> Ipv4Addr {
         *random.pick(&self.addresses)
     }
 
-    fn port(&self, random: &mut Random) -> u16 {
+    pub fn port(&self, random: &mut Random) -> u16 {
         *random.pick(&self.ports)
     }
 

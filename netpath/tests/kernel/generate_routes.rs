@@ -1,0 +1,72 @@
+//! Random routes, routing rules and settings for R.
+
+use std::net::Ipv4Addr;
+
+use crate::generate::Pool;
+use crate::random::Random;
+
+fn prefix(random: &mut Random, pool: &Pool) -> String {
+    let length = *random.pick(&[8, 12, 16, 20, 24, 28, 32]);
+    let bits = pool.address(random).to_bits() & (u32::MAX << (32 - length));
+    format!("{}/{length}", Ipv4Addr::from_bits(bits))
+}
+
+/// Arguments of `ip` that add routes and rules; some are refused by the kernel, which is no harm.
+pub fn routes(random: &mut Random, pool: &Pool) -> Vec<String> {
+    let mut lines = Vec::new();
+    for _ in 0..12 {
+        let table = random.pick(&["main", "100", "200"]);
+        let to = prefix(random, pool);
+        let tail = format!("{to} table {table} metric {}", random.below(3));
+        lines.push(match random.below(10) {
+            0 => format!("route add blackhole {tail}"),
+            1 => format!("route add unreachable {tail}"),
+            2 => format!("route add prohibit {tail}"),
+            3 if *table != "main" => format!("route add throw {tail}"),
+            4 => format!("route add {tail} tos 0x10 via 10.10.0.2 dev eth0"),
+            5 if random.chance(40) => format!("route add local {to} dev lo table local"),
+            6..=7 => format!("route add {tail} via 10.10.0.2 dev eth0"),
+            _ => format!("route add {tail} via 10.20.0.2 dev eth1"),
+        });
+    }
+    for priority in 100..100 + random.below(6) {
+        let not = if random.chance(15) { "not " } else { "" };
+        let selector = match random.below(7) {
+            0 => format!("from {}", prefix(random, pool)),
+            1 => format!("to {}", prefix(random, pool)),
+            2 => "fwmark 0x1/0x3".to_owned(),
+            3 => "iif eth0".to_owned(),
+            4 => format!("ipproto tcp dport {}", pool.port(random)),
+            5 => "tos 0x10".to_owned(),
+            _ => "from all".to_owned(),
+        };
+        let action = match random.below(9) {
+            0 => "blackhole".to_owned(),
+            1 => "unreachable".to_owned(),
+            2 => "prohibit".to_owned(),
+            3 => "lookup main suppress_prefixlength 0".to_owned(),
+            4 => "goto 32766".to_owned(),
+            _ => format!("lookup {}", random.pick(&["100", "200"])),
+        };
+        // `from` is written before the others, and an action of its own after all.
+        let verb = if action.starts_with("lookup") || action.starts_with("goto") { "" } else { "type " };
+        let action = if verb.is_empty() { action } else { format!("type {action}") };
+        lines.push(format!("rule add {not}{selector} {action} prio {priority}"));
+    }
+    lines
+}
+
+pub fn settings(random: &mut Random) -> String {
+    let mut text = String::new();
+    for (name, values) in [
+        ("all.rp_filter", &["0", "0", "1", "2"][..]),
+        ("eth0.rp_filter", &["0", "1", "1", "2"][..]),
+        ("eth0.forwarding", &["1", "1", "1", "0"][..]),
+        ("eth0.accept_local", &["0", "0", "1"][..]),
+        ("eth0.src_valid_mark", &["0", "1"][..]),
+        ("eth0.send_redirects", &["0"][..]),
+    ] {
+        text.push_str(&format!("net.ipv4.conf.{name}={}\n", random.pick(values)));
+    }
+    text
+}
