@@ -131,6 +131,7 @@ fn one_path(
         skb,
         tracked: false,
         next_hop: None,
+        unbound: false,
         proposed_source: None,
         events: Vec::new(),
         doubts: Vec::new(),

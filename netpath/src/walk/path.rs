@@ -90,6 +90,7 @@ impl Walker<'_> {
             Routed::Local => (Some(Arc::from("lo")), self.skb.packet.destination),
             Routed::Forward { interface, next_hop } => (interface, next_hop),
         };
+        self.unbound = false;
         self.skb.out_interface = interface;
         self.next_hop = Some(next_hop);
         self.skb.in_interface = None;
@@ -215,6 +216,7 @@ impl Walker<'_> {
         answer.length = refused.length.map(|length| header + length.min(most - header));
         if !local {
             self.skb.packet = answer.clone();
+            self.unbound = true;
             if let Routed::Forward { interface, next_hop } = self.route_output()
                 && let Some(source) = self.choose_source(interface.as_deref(), next_hop)
             {

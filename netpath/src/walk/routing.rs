@@ -187,7 +187,7 @@ impl Walker<'_> {
         let packet = &self.skb.packet;
         let flow = RouteFlow {
             destination: packet.destination,
-            source: Some(packet.source),
+            source: (!self.unbound).then_some(packet.source),
             in_interface: Arc::clone(device),
             out_interface: None,
             mark: self.skb.mark,

@@ -26,6 +26,8 @@ pub(crate) struct Walker<'a> {
     pub tracked: bool,
     /// The next hop that routing chose.
     pub next_hop: Option<IpAddr>,
+    /// Whether the packet gets its source from the route, so that rules by source do not see it yet.
+    pub unbound: bool,
     /// The source address that the last route proposed.
     pub proposed_source: Option<IpAddr>,
     pub events: Vec<Event>,
