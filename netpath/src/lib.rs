@@ -7,6 +7,7 @@
 pub mod address;
 pub mod answer;
 pub mod conntrack;
+pub mod firewalld;
 pub mod interface;
 pub mod ipset;
 pub mod iptables;
@@ -24,6 +25,7 @@ pub mod route;
 pub mod source;
 pub mod sysctl;
 pub mod targets;
+pub mod ufw;
 pub mod unknown;
 pub mod walk;
 

@@ -215,3 +215,38 @@ fn routes_lead_where_the_kernel_s_lead() {
     }
     finish("routes", &tally);
 }
+
+/// Rule sets that ufw 0.36 and firewalld 1.3 (iptables backend) wrote, as iptables-save printed them.
+const MANAGED: [&str; 2] = [include_str!("../data/ufw.save"), include_str!("../data/firewalld.save")];
+
+#[test]
+fn what_ufw_and_firewalld_write_decides_as_in_the_kernel() {
+    if lab::must_skip() {
+        return;
+    }
+    let mut random = Random::new(seed("managed"));
+    let lab = Lab::new("w");
+    let mut bench = Bench::new(&lab);
+    // Their LOG rules are limited, so that how often they count is not known.
+    bench.compares_counters = false;
+    let mut tally = Tally::default();
+    let pool = Pool::named(
+        &["10.10.0.1", "10.20.0.1", "10.224.0.5", "10.244.3.4", "10.9.0.7", "10.20.0.9", "10.10.0.255"],
+        &[22, 53, 67, 68, 25, 6443, 8081, 10250, 30000, 32767],
+    );
+    while tally.comparisons < wanted(8_000) && tally.differences == 0 {
+        for text in MANAGED {
+            for backend in [Backend::Nft, Backend::Legacy] {
+                let mut packets = distinct_packets(&mut random, &pool, PER_BATCH);
+                packets.iter_mut().enumerate().for_each(|(case, packet)| {
+                    // Half of them from ports that no rule names, so that redirected connections stay apart.
+                    if case % 2 == 0 || packet.destination_port() == Some(8081) {
+                        set_source_port(packet, 10_000 + case as u16);
+                    }
+                });
+                bench.batch(&[(backend, text)], &packets, &mut tally, |_| {});
+            }
+        }
+    }
+    finish("managed", &tally);
+}
