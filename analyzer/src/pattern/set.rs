@@ -74,7 +74,13 @@ impl PatternSet {
         let any = if all.is_empty() { "[a&&b]".to_owned() } else { all.join("|") };
         let any =
             RegexBuilder::new(&any).multi_line(true).unicode(false).size_limit(SIZE).dfa_size_limit(SIZE).build()?;
-        let each = RegexSetBuilder::new(sources.values()).multi_line(true).unicode(false).size_limit(SIZE).build()?;
+        // Without room for its states the search of a line falls back to a far slower one.
+        let each = RegexSetBuilder::new(sources.values())
+            .multi_line(true)
+            .unicode(false)
+            .size_limit(SIZE)
+            .dfa_size_limit(SIZE)
+            .build()?;
         let compiled = |(id, source): (String, String)| Ok(Pattern { id, regex: compile(&source)? });
         let patterns = sources.into_iter().map(compiled).collect::<Result<_, regex::Error>>()?;
         Ok(PatternSet { patterns, any, each })

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use flate2::Crc;
+use crc32fast::Hasher;
 use flate2::bufread::DeflateDecoder;
 
 use crate::read::ReadError;
@@ -16,7 +16,7 @@ pub struct EntryStream<'a> {
     body: Body<'a>,
     expected: u64,
     read: u64,
-    checksum: Option<(Crc, u32)>,
+    checksum: Option<(Hasher, u32)>,
 }
 
 pub(super) enum Body<'a> {
@@ -28,7 +28,7 @@ pub(super) enum Body<'a> {
 
 impl<'a> EntryStream<'a> {
     pub(super) fn new(path: &'a str, body: Body<'a>, expected: u64, crc: Option<u32>) -> Self {
-        EntryStream { path, body, expected, read: 0, checksum: crc.map(|crc| (Crc::new(), crc)) }
+        EntryStream { path, body, expected, read: 0, checksum: crc.map(|crc| (Hasher::new(), crc)) }
     }
 
     /// Bytes of content that the directory announces.
@@ -64,9 +64,10 @@ impl<'a> EntryStream<'a> {
         if self.read_body(&mut [0])? != 0 {
             return Err(self.damaged(format!("it is longer than the {} bytes it announces", self.expected)));
         }
-        match &self.checksum {
-            Some((crc, announced)) if crc.sum() != *announced => {
-                Err(self.damaged(format!("its checksum is {:08x}, the directory says {announced:08x}", crc.sum())))
+        let checksum = self.checksum.as_ref().map(|(hasher, announced)| (hasher.clone().finalize(), *announced));
+        match checksum {
+            Some((found, announced)) if found != announced => {
+                Err(self.damaged(format!("its checksum is {found:08x}, the directory says {announced:08x}")))
             }
             _ => Ok(()),
         }
@@ -87,8 +88,8 @@ impl Read for EntryStream<'_> {
                 self.damaged(format!("it ends after {} of the {} bytes it announces", self.read, self.expected))
             );
         }
-        if let Some((crc, _)) = &mut self.checksum {
-            crc.update(&buffer[..n]);
+        if let Some((hasher, _)) = &mut self.checksum {
+            hasher.update(&buffer[..n]);
         }
         if n as u64 == left {
             self.check_end()?;
