@@ -189,3 +189,53 @@ fn what_cannot_be_read_is_evidence() {
     assert_eq!(facts.subjects(SubjectKind::Pod).len(), 2);
     assert_eq!(facts.unreadable().len(), 1);
 }
+
+/// A cluster in which everything that `cluster` can have is there.
+fn full_cluster() -> Facts {
+    let config_map = |namespace: &str, name: &str, data: Json| {
+        json!({"metadata": {"name": name, "namespace": namespace}, "data": data}).to_string()
+    };
+    let agent = json!({"metadata": meta("kube-system", "konnectivity-agent-1", json!({"app": "konnectivity-agent"})),
+        "spec": {"nodeName": "n1", "containers": [{"name": "konnectivity-agent", "image": "a", "resources": {"limits": {"memory": "100Mi"}}}]},
+        "status": {"phase": "Running", "podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}]}});
+    let mut twin = agent.clone();
+    twin["metadata"]["name"] = json!("konnectivity-agent-2");
+    let node = json!({"metadata": {"name": "n1", "labels": {"kubernetes.azure.com/cluster": "c"}, "creationTimestamp": "2026-11-01T00:00:00Z"},
+        "spec": {"podCIDR": "10.0.0.0/24"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.4"}],
+        "allocatable": {"cpu": "1900m"}, "conditions": [{"type": "Ready", "status": "True"}]}});
+    let metrics = json!({"metadata": meta("kube-system", "konnectivity-agent-1", json!({"app": "konnectivity-agent"})),
+        "containers": [{"name": "konnectivity-agent", "usage": {"cpu": "1m", "memory": "50Mi"}}]});
+    let event = json!({"metadata": {"uid": "u"}, "involvedObject": {"kind": "Pod", "name": "p"}, "type": "Warning", "reason": "BackOff", "message": "m"});
+    let deployment = json!({"metadata": meta("kube-system", "konnectivity-agent", json!({"app": "konnectivity-agent"})), "spec": {"replicas": 2}});
+    let config_maps = "cluster/core/configmaps";
+    Sample::new()
+        .list("api.nodes", "cluster/core/nodes.json", json!([node]))
+        .list("api.pods", "cluster/core/pods.json", json!([agent, twin]))
+        .list("api.metrics.pods", "cluster/metrics.k8s.io/pods.json", json!([metrics]))
+        .list("api.events.core", "cluster/core/events.json", json!([event]))
+        .list("api.workloads.deployments", "cluster/apps/deployments.json", json!([deployment]))
+        .text("api.cm.konnectivity-agent-autoscaler", &format!("{config_maps}/kube-system/konnectivity-agent-autoscaler.json"),
+            &config_map("kube-system", "konnectivity-agent-autoscaler", json!({"ladder": "{\"nodesToReplicas\":[[2,1]]}"})))
+        .text("api.cm.kube-flannel-cfg", &format!("{config_maps}/kube-flannel/kube-flannel-cfg.json"),
+            &config_map("kube-flannel", "kube-flannel-cfg", json!({"net-conf.json": "{\"Network\":\"10.244.0.0/16\",\"Backend\":{\"Type\":\"vxlan\",\"Port\":8472}}"})))
+        .text("api.cm.kube-flannel-cfg", &format!("{config_maps}/kube-system/kube-flannel-cfg.json"),
+            &config_map("kube-system", "kube-flannel-cfg", json!({"net-conf.json": "{"})))
+        .facts()
+}
+
+#[test]
+fn the_cluster_has_the_fields_that_its_shapes_promise() {
+    let facts = full_cluster();
+    let cluster = all(&facts, SubjectKind::Cluster);
+    check(&super::cluster::SHAPE, &cluster);
+    check(&super::tunnel::SHAPE, &[at(&cluster[0], "tunnel")]);
+    check(&super::tunnel::usage::SHAPE, &below(&cluster, "tunnel.memory"));
+    check(&super::flannel::SHAPE, &below(&cluster, "flannel"));
+    check(&super::flannel::OUTSIDE, &below(&below(&cluster, "flannel"), "outside"));
+    check(&super::api_health::SHAPE, &[at(&cluster[0], "api")]);
+    check(&super::address_plan::range::SHAPE, &below(&cluster, "ranges"));
+    check(&super::address_plan::overlap::SHAPE, &below(&cluster, "overlaps"));
+    check(&super::address_plan::duplicate::SHAPE, &below(&cluster, "shared_ips"));
+    assert_eq!(at(&cluster[0], "provider").as_str(), Some("aks"));
+    assert_eq!(at(&cluster[0], "tunnel_autoscaler.wanted"), Value::from(1));
+}
