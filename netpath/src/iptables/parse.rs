@@ -1,5 +1,6 @@
 //! `iptables-save` and `iptables -S` text into a [`Ruleset`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::tokens::{self, Opt, Token};
@@ -31,6 +32,8 @@ pub fn parse_specification(file: &str, bytes: &[u8], family: Family, backend: Ba
 struct Reader {
     ruleset: Ruleset,
     comments: Vec<Box<str>>,
+    /// The chains of the table that is open, by name: a node may have thousands.
+    index: HashMap<Box<str>, usize>,
     /// The index of the chain that got the last rule: rules of one chain stand together.
     last_chain: usize,
 }
@@ -45,7 +48,7 @@ impl Reader {
             notes: Vec::new(),
             trailing: Vec::new(),
         };
-        Self { ruleset, comments: Vec::new(), last_chain: 0 }
+        Self { ruleset, comments: Vec::new(), index: HashMap::new(), last_chain: 0 }
     }
 
     fn read(mut self, text: &str) -> Ruleset {
@@ -103,10 +106,12 @@ impl Reader {
     fn open_table(&mut self, name: &str, line: u32) {
         let leading = std::mem::take(&mut self.comments);
         self.last_chain = 0;
+        self.index.clear();
         // Hand-written files may open a table twice; iptables-restore then continues it.
         if let Some(at) = self.ruleset.tables.iter().position(|table| &*table.name == name) {
             let mut table = self.ruleset.tables.remove(at);
             table.leading.extend(leading);
+            self.index = table.chains.iter().enumerate().map(|(at, chain)| (chain.name.clone(), at)).collect();
             self.ruleset.tables.push(table);
             return;
         }
@@ -127,21 +132,25 @@ impl Reader {
         let Some(table) = self.ruleset.tables.last_mut() else {
             return self.note(number, NoteKind::Unparsed, text);
         };
-        match table.chains.iter_mut().find(|chain| &*chain.name == name) {
+        match self.index.get(name).and_then(|at| table.chains.get_mut(*at)) {
             Some(chain) => {
                 chain.policy = policy.or(chain.policy);
                 chain.counters = counters.or(chain.counters);
                 chain.line = number;
                 chain.text = text.into();
             }
-            None => table.chains.push(Chain {
-                name: name.into(),
-                line: number,
-                text: text.into(),
-                policy,
-                counters,
-                rules: Vec::new(),
-            }),
+            None => {
+                let rules = Vec::new();
+                self.index.insert(name.into(), table.chains.len());
+                table.chains.push(Chain {
+                    name: name.into(),
+                    line: number,
+                    text: text.into(),
+                    policy,
+                    counters,
+                    rules,
+                });
+            }
         }
     }
 
@@ -185,8 +194,8 @@ impl Reader {
             return self.note(number, NoteKind::Unparsed, &rule.text);
         };
         if table.chains.get(self.last_chain).is_none_or(|last| &*last.name != chain) {
-            self.last_chain = match table.chains.iter().position(|known| &*known.name == chain) {
-                Some(at) => at,
+            self.last_chain = match self.index.get(chain) {
+                Some(at) => *at,
                 None => {
                     let empty = Chain {
                         name: chain.into(),
@@ -196,6 +205,7 @@ impl Reader {
                         counters: None,
                         rules: Vec::new(),
                     };
+                    self.index.insert(chain.into(), table.chains.len());
                     table.chains.push(empty);
                     table.chains.len() - 1
                 }
@@ -208,8 +218,8 @@ impl Reader {
 
 /// Gives every jump the index of its chain, so that the walk need not search by name.
 fn resolve_jumps(table: &mut Table) {
-    let index: std::collections::HashMap<Box<str>, usize> =
-        table.chains.iter().enumerate().map(|(at, chain)| (chain.name.clone(), at)).collect();
+    let names: Vec<Box<str>> = table.chains.iter().map(|chain| chain.name.clone()).collect();
+    let index: HashMap<&str, usize> = names.iter().enumerate().map(|(at, name)| (&**name, at)).collect();
     for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
         if let Target::Jump { chain, index: at, .. } = &mut rule.target {
             *at = index.get(&**chain).copied();

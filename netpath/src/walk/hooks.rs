@@ -93,6 +93,9 @@ impl HookOrders {
 fn add_tables(order: &mut HookOrder, calls: &mut Vec<(i32, Call)>, at: usize, ruleset: &Ruleset, hook: Hook) {
     let mut nat = Vec::new();
     for (table_at, table) in ruleset.tables.iter().enumerate() {
+        if !has_hook(&table.name, hook) {
+            continue;
+        }
         let Some(chain) = table.chains.iter().position(|chain| &*chain.name == hook.chain_name()) else { continue };
         let reference = ChainRef { ruleset: at, table: table_at, chain };
         match priority(&table.name) {
@@ -149,6 +152,16 @@ fn grouped(mut calls: Vec<(i32, Call)>) -> Vec<(i32, Vec<Call>)> {
         }
     }
     groups
+}
+
+/// Which hooks a table has (the valid_hooks of iptable_raw.c and its like).
+fn has_hook(table: &str, hook: Hook) -> bool {
+    match table {
+        "raw" => matches!(hook, Hook::Prerouting | Hook::Output),
+        "nat" => hook != Hook::Forward,
+        "filter" | "security" => matches!(hook, Hook::Input | Hook::Forward | Hook::Output),
+        _ => true,
+    }
 }
 
 /// Priorities of the tables (include/uapi/linux/netfilter_ipv4.h).
