@@ -26,7 +26,7 @@ const TOOLS: [&str; 7] =
     ["ip", "nft", "sysctl", "iptables-nft-restore", "iptables-legacy-restore", "ipset", "ip6tables-nft-restore"];
 
 /// Why the kernel cannot be asked here, if it cannot.
-pub fn unavailable() -> Option<String> {
+fn unavailable() -> Option<String> {
     for tool in TOOLS {
         if Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
             return Some(format!("the command {tool} is not there"));
@@ -45,7 +45,9 @@ pub fn unavailable() -> Option<String> {
 
 /// Skips with a reason, or panics where nothing may be skipped.
 pub fn must_skip() -> bool {
-    let Some(why) = unavailable() else { return false };
+    // Asked once: the tests run side by side and would take each other's namespace.
+    static WHY: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let Some(why) = WHY.get_or_init(unavailable) else { return false };
     assert!(std::env::var_os("DOSSIER_TESTS_MUST_RUN").is_none_or(|value| value != "1"), "cannot run: {why}");
     println!("skipped: {why}");
     true
