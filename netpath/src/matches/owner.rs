@@ -5,7 +5,7 @@ use std::fmt;
 use crate::iptables::{Negatable, Opt};
 use crate::matches::bang;
 use crate::unknown::{Truth, Unknown};
-use crate::walk::{Context, Hook};
+use crate::walk::{Context, Hook, Socket};
 
 /// The test of a sending socket's owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl OwnerMatch {
 
     pub(super) fn evaluate(&self, context: &Context<'_>) -> Truth {
         let skb = context.skb;
-        if !skb.has_socket || !matches!(context.hook, Hook::Output | Hook::Postrouting) {
+        if skb.socket == Socket::None || !matches!(context.hook, Hook::Output | Hook::Postrouting) {
             // Without a socket the test holds exactly when everything asked for is inverted (xt_owner.c, owner_mt).
             let wanted = [
                 self.user.as_ref().map(|test| test.negated),
@@ -61,6 +61,10 @@ impl OwnerMatch {
         }
         if self.socket == Some(false) {
             return Truth::No;
+        }
+        if skb.socket == Socket::Kernel {
+            let users = [&self.user, &self.group];
+            return users.into_iter().flatten().all(|test| test.negated).into();
         }
         let id = |name: &str, test: &Option<Negatable<(u32, u32)>>, value: Option<u32>| match (test, value) {
             (None, _) => Truth::Yes,

@@ -6,11 +6,11 @@ use crate::conntrack::{Connection, CtState};
 use crate::node::Node;
 use crate::packet::Packet;
 use crate::unknown::{Unknown, UnknownKind};
-use crate::walk::Skb;
 use crate::walk::choices::{Choices, MAX_PATHS};
 use crate::walk::event::{Delivery, Event, Verdict};
 use crate::walk::hooks::HookOrders;
 use crate::walk::walker::Walker;
+use crate::walk::{Skb, Socket};
 
 /// Where a packet enters the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ fn entering(node: &Node, packet: &Packet, entry: &Entry, mark: u32) -> Skb {
         out_interface: None,
         physical_in: None,
         physical_out: None,
-        has_socket: matches!(entry, Entry::Local),
+        socket: if matches!(entry, Entry::Local) { Socket::Process } else { Socket::None },
         has_ethernet_header: false,
     };
     let (Entry::Interface(name) | Entry::Bridged { input: name, .. }) = entry else { return skb };

@@ -22,4 +22,4 @@ pub use self::event::{Delivery, Effect, Event, Verdict};
 pub use self::explore::{Answered, Assumption, Entry, Exploration, Outcome, explore};
 pub use self::hooks::{ChainRef, NativeRef};
 pub(crate) use self::skb::Context;
-pub use self::skb::{Hook, Skb};
+pub use self::skb::{Hook, Skb, Socket};

@@ -8,8 +8,8 @@ use crate::packet::{PacketKind, Transport};
 use crate::protocol;
 use crate::route::RouteType;
 use crate::unknown::{Truth, Unknown, UnknownKind};
-use crate::walk::Hook;
 use crate::walk::walker::Walker;
+use crate::walk::{Hook, Socket};
 
 /// The parts of a key, with what words mean beside each.
 pub(super) type Key = Vec<(Value, Domain)>;
@@ -177,7 +177,7 @@ impl Walker<'_> {
                 Some(PacketKind::Multicast) => Value::Word("multicast".into()),
                 None => Value::Unknown("pkttype".into()),
             }),
-            "skuid" | "skgid" if !skb.has_socket => None,
+            "skuid" | "skgid" if skb.socket != Socket::Process => None,
             "skuid" => {
                 skb.packet.owner.map(|owner| Value::Number(u64::from(owner.uid))).or(Some(Value::Unknown(key.into())))
             }

@@ -14,7 +14,7 @@ use crate::walk::event::{Delivery, Event, Verdict};
 use crate::walk::routing::Routed;
 use crate::walk::tables::is_icmp_error;
 use crate::walk::walker::{Flow, Walker};
-use crate::walk::{Entry, Hook};
+use crate::walk::{Entry, Hook, Socket};
 
 /// How a packet's way ended.
 pub(super) struct End {
@@ -76,8 +76,6 @@ impl Walker<'_> {
     }
 
     fn leave(&mut self) -> (Flow, Option<Delivery>) {
-        // A packet that leaves has no incoming interface any more, as far as rules see it.
-        self.skb.in_interface = None;
         let flow = self.hook(Hook::Postrouting);
         let next_hop = self.next_hop.unwrap_or(self.skb.packet.destination);
         (flow, Some(Delivery::Sent { interface: self.skb.out_interface.clone(), next_hop }))
@@ -184,7 +182,7 @@ impl Walker<'_> {
         self.skb.out_interface = None;
         self.skb.physical_in = None;
         self.skb.physical_out = None;
-        self.skb.has_socket = false;
+        self.skb.socket = if kind == RejectKind::TcpReset { Socket::None } else { Socket::Kernel };
         self.skb.has_ethernet_header = false;
         // The answer belongs to the refused packet's connection (nf_ct_attach).
         self.tracked = attached;

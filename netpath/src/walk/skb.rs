@@ -26,10 +26,21 @@ pub struct Skb {
     pub physical_in: Option<Arc<str>>,
     /// The bridge port it leaves by.
     pub physical_out: Option<Arc<str>>,
-    /// Whether a socket of this node sends it.
-    pub has_socket: bool,
+    /// Which socket of this node sends it.
+    pub socket: Socket,
     /// Whether it came in an Ethernet frame.
     pub has_ethernet_header: bool,
+}
+
+/// The socket that sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Socket {
+    /// None: the packet came from outside, or is a RST of a REJECT.
+    None,
+    /// The kernel's own for ICMP errors, which exists and has no owner.
+    Kernel,
+    /// A process's.
+    Process,
 }
 
 /// Where netfilter calls the base chains.
