@@ -80,6 +80,11 @@ fn hostile_bundle(path: &Path) {
         layout::objects("discovery.k8s.io", "endpointslices"),
         &list("EndpointSliceList", json!([])),
     );
+    // Whether a Service's pods were scaled away is asked of the workloads.
+    for workloads in ["deployments", "daemonsets", "statefulsets", "replicasets"] {
+        let id = format!("api.workloads.{workloads}");
+        item(&id, layout::objects("apps", workloads), &list("List", json!([])));
+    }
     let event = json!({"metadata": {"name": HOSTILE, "namespace": HOSTILE, "uid": "e"}, "type": "Warning",
         "reason": "FailedCreatePodSandBox", "count": 9, "lastTimestamp": "2026-11-21T07:59:00Z",
         "involvedObject": {"kind": "Pod", "namespace": HOSTILE, "name": format!("a{HOSTILE}")},

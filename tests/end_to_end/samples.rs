@@ -71,15 +71,15 @@ fn the_blind_sample_is_never_called_healthy() {
 #[test]
 fn every_row_that_a_scenario_names_is_found_in_its_sample() {
     for (sample, rows) in [
-        ("addresses-collide", vec!["E33", "E45", "88"]),
+        ("addresses-collide", vec!["E33", "E45", "E48", "88"]),
         ("certificates-expired", vec!["E16"]),
         ("cni-config-missing", vec!["E44"]),
-        ("coredns-loop", vec!["E23"]),
+        ("coredns-loop", vec!["17", "E23"]),
         ("firewall-and-limits", vec!["E2", "E26", "75"]),
         ("ip-forward-off", vec!["81", "82"]),
         ("ipam-leak", vec!["50", "53"]),
-        ("konnectivity-starved", vec!["40", "42"]),
-        ("nnc-subnet-full", vec!["52", "55", "56"]),
+        ("konnectivity-starved", vec!["34", "40", "42"]),
+        ("nnc-subnet-full", vec!["50", "52", "55", "56"]),
         ("services-without-endpoints", vec!["59", "60", "61", "64"]),
     ] {
         let findings = analyzed(sample);
