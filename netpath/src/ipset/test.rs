@@ -65,7 +65,7 @@ impl Sets {
             return Truth::No;
         }
         if set.dimensions.first() == Some(&Dimension::Set) {
-            return self.test_list(elements, directions, skb, depth);
+            return self.test_list(elements, directions, skb, reverse, depth);
         }
         let unspecific = matches!(set.dimensions.as_slice(), [Dimension::Mac] | [Dimension::Port]);
         if !unspecific && set.family != skb.packet.family() {
@@ -74,7 +74,7 @@ impl Sets {
         set.find(elements, directions, skb, reverse)
     }
 
-    fn test_list(&self, elements: &[Member], directions: &[Direction], skb: &Skb, depth: u8) -> Truth {
+    fn test_list(&self, elements: &[Member], directions: &[Direction], skb: &Skb, reverse: bool, depth: u8) -> Truth {
         // The kernel allows no list within a list; a damaged dump might.
         if depth > 0 {
             return Truth::Unknown(Unknown::deterministic("nested lists", "what a list of lists of sets holds"));
@@ -82,7 +82,7 @@ impl Sets {
         let mut unknown = None;
         for member in elements {
             let [Element::Set(name)] = member.element.as_slice() else { continue };
-            match self.test_nested(name, directions, skb, false, depth + 1) {
+            match self.test_nested(name, directions, skb, reverse, depth + 1) {
                 Truth::Yes => return Truth::Yes,
                 Truth::No => {}
                 Truth::Unknown(other) => unknown = Some(other),
