@@ -16,6 +16,7 @@ import (
 	"crypto/x509/pkix"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"math/big"
 	"net/http"
@@ -29,7 +30,14 @@ import (
 func main() {
 	address := flag.String("address", ":10250", "where to serve")
 	logs := flag.String("logs", "/var/log/sample", "folder of the logs")
+	attached := flag.Bool("attached", false, "end when standard input ends, and with it whoever started this")
 	flag.Parse()
+	if *attached {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			os.Exit(0)
+		}()
+	}
 	if text, err := os.ReadFile(filepath.Join(*logs, "kubelet.log")); err == nil {
 		os.Stdout.Write(text)
 	}

@@ -44,7 +44,12 @@ impl Others {
         let serving = fabric::OTHERS.map(|node| {
             let mut kubelet = Command::new(&program);
             kubelet.arg("--address").arg(format!("{}:10250", fabric::address(node))).arg("--logs").arg(folder.path());
-            kubelet.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot start a kubelet's stand-in")
+            kubelet
+                .arg("--attached")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .context("cannot start a kubelet's stand-in")
         });
         let serving = serving.into_iter().collect::<Result<_>>()?;
         Ok(Others { serving, _logs: folder })
