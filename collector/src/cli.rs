@@ -187,13 +187,11 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
 async fn collect(job: Job) -> anyhow::Result<Outcome> {
     crate::run::be_gentle();
     let kind = if job.cluster.is_some() { RunKind::Cluster } else { RunKind::Node };
-    let connection = match &job.cluster {
-        None => None,
-        Some(options) => match cluster::connect(options).await {
-            // A bundle in which nothing is of the cluster would only look like one.
-            Err(error) if job.node.is_none() => return Err(error),
-            connection => Some(connection),
-        },
+    // Where the cluster is all that is asked, nothing is written before it answers: a bundle in which nothing is of the
+    // cluster would only look like one.
+    let connected = match &job.cluster {
+        Some(options) if job.node.is_none() => Some(cluster::connect(options).await?),
+        _ => None,
     };
     let to_stdout = job.out.as_deref() == Some(Path::new("-"));
     let writer = writer(&job)?;
@@ -204,6 +202,15 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         let run = run.clone();
         tokio::task::spawn_blocking(move || node::collect(&run, &options))
     });
+    let connection = match (connected, &job.cluster) {
+        (Some(connection), _) => Some(Ok(connection)),
+        // The host is read meanwhile, and a signal need not wait for a server that does not answer.
+        (None, Some(options)) => Some(tokio::select! {
+            connection = cluster::connect(options) => connection,
+            _ = run.stop() => Err(anyhow::anyhow!("the run was stopped before the API server answered")),
+        }),
+        (None, None) => None,
+    };
     let asked = match connection {
         Some(Ok(connection)) => cluster::collect(&run, connection).await.context("while asking the cluster"),
         Some(Err(error)) => {

@@ -55,7 +55,18 @@ fn a_stranger_gets_a_partial_bundle_that_says_what_was_forbidden() {
 
 #[test]
 fn an_interrupt_leaves_a_valid_partial_bundle() {
-    let (address, asked_more) = silent_server();
+    // That it asks for more than the version is the sign that it is at work.
+    interrupted(|request| request.starts_with(b"GET /version"));
+}
+
+#[test]
+fn an_interrupt_before_the_server_said_anything_still_leaves_the_host() {
+    interrupted(|_| false);
+}
+
+/// Interrupts a run once it made a request that the server does not answer.
+fn interrupted(answers: fn(&[u8]) -> bool) {
+    let (address, left_waiting) = silent_server(answers);
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     write_kubeconfig(&kubeconfig, &format!("http://{address}"));
@@ -63,8 +74,7 @@ fn an_interrupt_leaves_a_valid_partial_bundle() {
     let mut run = collector();
     run.env("KUBECONFIG", &kubeconfig).args(["--this-host", "--out"]).arg(&out);
     let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // That it asks for more than the version is the sign that it is at work.
-    asked_more.recv_timeout(Duration::from_secs(60)).unwrap();
+    left_waiting.recv_timeout(Duration::from_secs(60)).unwrap();
     let told = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
     assert!(told.success());
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -106,9 +116,9 @@ fn planned(server: &ApiServer) -> BTreeSet<String> {
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// A server that tells its version and then accepts whatever is asked without ever answering, and a word for each of those
-/// questions.
-fn silent_server() -> (SocketAddr, Receiver<()>) {
+/// A server that tells its version to the requests that it answers, and accepts all others without ever answering; and
+/// a word for each of those.
+fn silent_server(answers: fn(&[u8]) -> bool) -> (SocketAddr, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, told) = mpsc::channel();
@@ -118,7 +128,7 @@ fn silent_server() -> (SocketAddr, Receiver<()>) {
             std::thread::spawn(move || {
                 let mut request = [0; 4096];
                 while let Ok(length @ 1..) = connection.read(&mut request) {
-                    if !request[..length].starts_with(b"GET /version") {
+                    if !answers(&request[..length]) {
                         // Nobody may be listening any more.
                         let _ = tell.send(());
                         continue;
