@@ -71,3 +71,110 @@ fn holes(findings: &Findings) -> String {
 fn plural(n: usize) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::{
+        BundleSummary, Confidence, FINDINGS_FORMAT, Finding, Missing, NotChecked, Passed, RuleError, Subject,
+        SubjectKind, Unreadable,
+    };
+    use bundle::{ItemStatus, Scope};
+
+    /// One rule passed; nothing is missing.
+    fn fine() -> Findings {
+        Findings {
+            format: FINDINGS_FORMAT,
+            analyzer: "0.1.0".to_owned(),
+            bundle: BundleSummary {
+                cluster: None,
+                version: None,
+                hosts: Vec::new(),
+                started: "2026-01-15T12:00:00Z".to_owned(),
+                finished: "2026-01-15T12:00:01Z".to_owned(),
+                ended: "done".to_owned(),
+                collector: "0.1.0".to_owned(),
+                items: Default::default(),
+                unreadable: Vec::new(),
+            },
+            verdict: Verdict { health: Health::Unknown, sentence: String::new() },
+            causes: Vec::new(),
+            findings: Vec::new(),
+            passed: vec![Passed {
+                rule: "ip-forward-zero".to_owned(),
+                row: "81".to_owned(),
+                title: "IP forwarding is off".to_owned(),
+                subjects: 1,
+                messages: Default::default(),
+            }],
+            not_applicable: Vec::new(),
+            not_checked: Vec::new(),
+            rule_errors: Vec::new(),
+            nodes: Vec::new(),
+            not_judged: Default::default(),
+        }
+    }
+
+    fn cluster() -> Subject {
+        Subject { kind: SubjectKind::Cluster, name: String::new() }
+    }
+
+    fn found(severity: Severity) -> Findings {
+        let finding = Finding {
+            rule: "x".to_owned(),
+            row: "1".to_owned(),
+            title: "X".to_owned(),
+            severity,
+            confidence: Confidence::Likely,
+            scope: cluster(),
+            message: "x is wrong".to_owned(),
+            evidence: Vec::new(),
+            explains: Vec::new(),
+            remedy: None,
+            references: Vec::new(),
+        };
+        Findings { findings: vec![finding], ..fine() }
+    }
+
+    #[test]
+    fn healthy_is_said_only_where_nothing_is_wrong_and_nothing_was_missing() {
+        assert_eq!(verdict(&fine()).health, Health::Healthy);
+        assert_eq!(verdict(&Findings { passed: Vec::new(), ..fine() }).health, Health::Unknown);
+        assert_eq!(verdict(&found(Severity::Critical)).health, Health::Sick);
+        assert_eq!(verdict(&found(Severity::Error)).health, Health::Sick);
+        assert_eq!(verdict(&found(Severity::Warning)).health, Health::Hazards);
+        assert_eq!(verdict(&found(Severity::Info)).health, Health::Hazards);
+    }
+
+    #[test]
+    fn every_kind_of_hole_is_enough_to_withhold_it_and_is_named() {
+        let missing = Missing {
+            id: "node.sysctl".to_owned(),
+            scope: Scope::Node("n1".to_owned()),
+            status: ItemStatus::Forbidden,
+            reason: None,
+        };
+        let unchecked = NotChecked {
+            rule: "y".to_owned(),
+            row: "2".to_owned(),
+            title: "Y".to_owned(),
+            subjects: 1,
+            examples: Vec::new(),
+            missing: vec![missing],
+        };
+        let failed = RuleError { rule: "z".to_owned(), scope: cluster(), message: "fails".to_owned() };
+        let unreadable = Unreadable { path: "cluster/core/pods.json".to_owned(), reason: "damaged".to_owned() };
+        let mut holes = [fine(), fine(), fine(), fine()];
+        holes[0].not_checked.push(unchecked);
+        holes[1].rule_errors.push(failed);
+        holes[2].bundle.unreadable.push(unreadable);
+        holes[3].bundle.ended = "signal".to_owned();
+        for (findings, word) in
+            holes.iter().zip(["lack of evidence", "rules failed", "could not be read", "ended early"])
+        {
+            let verdict = verdict(findings);
+            assert_eq!(verdict.health, Health::Incomplete, "{word}");
+            assert!(verdict.sentence.contains(word), "{}", verdict.sentence);
+        }
+    }
+}
