@@ -75,12 +75,17 @@ fn missing(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
     for gap in gaps.iter().take(SHOWN_GAPS) {
         let reason = gap.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         writeln!(out, "          {} {}{}", gap.id, gap.status, line(&reason))?;
-        writeln!(out, "            of {}; {} wait for it", line(&gap.where_), count(gap.rules.len(), "check"))?;
+        writeln!(out, "            of {}; {} for it", line(&gap.where_), waiting(gap.rules.len()))?;
     }
     match gaps.len().saturating_sub(SHOWN_GAPS) {
         0 => Ok(()),
         more => writeln!(out, "          and {more} more, in the report"),
     }
+}
+
+/// `1 check waits`, `2 checks wait`.
+fn waiting(checks: usize) -> String {
+    format!("{} {}", count(checks, "check"), if checks == 1 { "waits" } else { "wait" })
 }
 
 /// `1 check`, `2 checks`.
