@@ -12,9 +12,7 @@
 //! manifest.json                              last entry
 //! ```
 
-use sha2::{Digest, Sha256};
-
-use crate::hash::hex;
+use crate::hash::sha256;
 
 /// The first entry.
 pub const README: &str = "README.txt";
@@ -92,7 +90,7 @@ pub fn component(name: &str) -> String {
         safe.push_str("%00");
     }
     if safe.len() > COMPONENT {
-        let whole = hex(&Sha256::digest(name));
+        let whole = sha256(name.as_bytes());
         safe.truncate(COMPONENT - 17);
         safe.push('~');
         safe.push_str(whole.get(..16).unwrap_or(&whole));

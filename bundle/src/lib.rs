@@ -17,6 +17,7 @@ pub mod verify;
 pub mod write;
 
 pub use filter::{Identity, ItemFilter};
+pub use hash::sha256;
 pub use in_one_line::in_one_line;
 pub use limits::Limits;
 pub use manifest::{ItemRecord, ItemStatus, Manifest, Scope, Source};

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, KeyUsage};
 use x509_parser::parse_x509_certificate;
@@ -63,7 +62,7 @@ pub fn describe_der(der: &[u8]) -> Result<Description, CertificateError> {
         ip_addresses,
         is_ca: certificate.is_ca(),
         key_usages: key_usages(&certificate),
-        sha256: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: bundle::sha256(der),
         serial: certificate.raw_serial_as_string(),
     })
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::finding::SubjectKind;
+use crate::facts::subject::KINDS;
 use crate::pattern::message::MESSAGE;
 use crate::report::visible;
 use crate::rule::case::{self, Report};
@@ -158,17 +158,6 @@ fn write_report(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         report.problems.len()
     )
 }
-
-const KINDS: &[SubjectKind] = &[
-    SubjectKind::Cluster,
-    SubjectKind::Node,
-    SubjectKind::Pod,
-    SubjectKind::Service,
-    SubjectKind::Workload,
-    SubjectKind::NodeNetworkConfig,
-    SubjectKind::Log,
-    SubjectKind::Certificate,
-];
 
 fn facts() -> anyhow::Result<ExitCode> {
     let rules = RuleSet::builtin()?;

@@ -80,7 +80,8 @@ fn pairs(map: &Value) -> Result<Vec<(Value, Value)>, minijinja::Error> {
     map.try_iter()?.map(|name| Ok((name.clone(), map.get_item(&name)?))).collect()
 }
 
-fn health_word(health: Health) -> &'static str {
+/// The verdict's word, as people read it.
+pub(super) fn health_word(health: Health) -> &'static str {
     match health {
         Health::Sick => "Broken",
         Health::Hazards => "Hazards",

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::escape::visible;
 use super::gap::gaps;
-use super::page::place_name;
-use crate::finding::{Findings, Health};
+use super::page::{health_word, place_name};
+use crate::finding::Findings;
 
 /// Causes that the terminal shows.
 const SHOWN_CAUSES: usize = 12;
@@ -14,13 +14,7 @@ const SHOWN_GAPS: usize = 8;
 
 /// Writes the summary. No string of the bundle reaches the terminal unescaped.
 pub fn write_summary(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
-    let word = match findings.verdict.health {
-        Health::Sick => "BROKEN",
-        Health::Hazards => "HAZARDS",
-        Health::Healthy => "HEALTHY",
-        Health::Incomplete => "INCOMPLETE",
-        Health::Unknown => "UNKNOWN",
-    };
+    let word = health_word(findings.verdict.health).to_uppercase();
     writeln!(out, "{word}: {}", line(&findings.verdict.sentence))?;
     causes(findings, out)?;
     missing(findings, out)?;

@@ -164,7 +164,3 @@ fn json(value: &impl Serialize, reason: Option<String>) -> Document {
         },
     }
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

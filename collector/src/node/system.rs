@@ -4,12 +4,11 @@ use bundle::ItemEnd;
 use bundle::manifest::{Clock, Host as HostNote, ItemStatus};
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
-use sha2::{Digest, Sha256};
 
 use super::host::Host;
 use super::item::{Document, NodeItem, command, document, file, own};
 use super::units::systemd;
-use super::{Context, hex, json, kubelet, secrets, sys_class_net, sysctl, units};
+use super::{Context, json, kubelet, secrets, sys_class_net, sysctl, units};
 
 /// Programs that keep a clock right, as the kernel cuts their names.
 const TIME_KEEPERS: [&str; 8] =
@@ -121,7 +120,7 @@ fn machine_id(host: &Host) -> Result<String, ItemEnd> {
     let id = host.root.read("/etc/machine-id", 100).map_err(|refusal| refusal.end())?;
     match id.trim() {
         "" | "uninitialized" => Err(ItemEnd::because(ItemStatus::Empty, "/etc/machine-id holds no id")),
-        id => Ok(hex(&Sha256::digest(id.as_bytes()))),
+        id => Ok(bundle::sha256(id.as_bytes())),
     }
 }
 

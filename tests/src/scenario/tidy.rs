@@ -8,7 +8,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -53,7 +52,7 @@ fn renewed(manifest: &[u8], entries: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u
     let items = manifest["items"].as_array_mut().context("the manifest has no items")?;
     for item in items.iter_mut() {
         let Some(content) = item["path"].as_str().and_then(|path| entries.get(path)) else { continue };
-        let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = bundle::sha256(content);
         item["bytes"] = content.len().into();
         item["sha256"] = digest.into();
     }

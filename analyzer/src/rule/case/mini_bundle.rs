@@ -6,7 +6,6 @@ use std::path::Path;
 use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Tool};
 use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Manifest, Scope, Source, layout};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::parse::Case;
 
@@ -35,7 +34,7 @@ fn manifest(case: &Case) -> Manifest {
     let files = case.files.iter().map(|(path, file)| ItemRecord {
         path: Some(path.clone()),
         bytes: file.text.len() as u64,
-        sha256: Some(Sha256::digest(&file.text).iter().map(|byte| format!("{byte:02x}")).collect()),
+        sha256: Some(bundle::sha256(file.text.as_ref())),
         reason: file.reason.clone(),
         ..record(&file.id, scope(path), file.status, case.finished)
     });
