@@ -5,8 +5,10 @@
 //! the same bytes as a file, and an entry that does not fit on the disk is cut off, leaving a valid bundle. The price
 //! is that an item larger than the memory budget is written twice, compressed, once into its spill file.
 
+mod absorb;
 pub(crate) mod entry;
 mod error;
+pub mod frames;
 mod item;
 mod sink;
 mod spool;
@@ -32,6 +34,7 @@ use crate::read::name;
 
 use entry::{Packer, Sizes};
 pub use error::WriteError;
+use frames::Frames;
 pub use item::ItemWriter;
 use item::record;
 use sink::{Gauge, Output, Sink};
@@ -170,25 +173,39 @@ impl BundleWriter {
         BundleWriter::begin_at(Output::Stream(stream), None, readme, options)
     }
 
+    /// Begins a bundle that is sent as [`frames`] over a stream that may break, for another collector to take in. There
+    /// is no README.txt, and items are not sorted.
+    pub fn create_framed(stream: Box<dyn Write + Send>, options: WriteOptions) -> BundleWriter {
+        let gauge = Arc::new(Gauge::default());
+        let mut state = State::new(None);
+        state.frames = Some(Frames::new(Sink::new(Output::Stream(stream), gauge.clone())));
+        BundleWriter::of(state, gauge, options, None)
+    }
+
     fn begin_at(
         output: Output,
         target: Option<(Target, PathBuf)>,
         readme: &str,
         options: WriteOptions,
     ) -> Result<BundleWriter, WriteError> {
-        let budget = Budget::new(options.memory, options.spill);
         let gauge = Arc::new(Gauge::default());
         let (target, folder) = target.unzip();
         let reserve = folder.as_deref().and_then(reserve);
-        let mut state = State::new(ZipWriter::new(Sink::new(output, gauge.clone())));
+        let mut state = State::new(Some(ZipWriter::new(Sink::new(output, gauge.clone()))));
         (state.target, state.reserve) = (target, reserve);
-        let shared = Shared { state: Mutex::new(state), filters: options.filters, budget, gauge, folder };
-        let writer = BundleWriter { shared: Arc::new(shared) };
+        let sorted = options.sorted;
+        let writer = BundleWriter::of(state, gauge, options, folder);
         writer.lock().append_whole(layout::README, readme.as_bytes(), &writer.shared)?;
-        if options.sorted {
+        if sorted {
             writer.lock().stage = Some(Stage::new(writer.shared.budget.spill_file()?));
         }
         Ok(writer)
+    }
+
+    fn of(state: State, gauge: Arc<Gauge>, options: WriteOptions, folder: Option<PathBuf>) -> BundleWriter {
+        let budget = Budget::new(options.memory, options.spill);
+        let shared = Shared { state: Mutex::new(state), filters: options.filters, budget, gauge, folder };
+        BundleWriter { shared: Arc::new(shared) }
     }
 
     /// Begins an item with content at `path`.
@@ -212,7 +229,7 @@ impl BundleWriter {
     /// Records an item that gave no content.
     pub fn record(&self, draft: ItemDraft, end: ItemEnd, started: Timestamp) {
         let record = record(draft, end, started);
-        self.lock().items.push(record);
+        self.lock().note(record);
     }
 
     /// The records so far, for progress and summaries.
@@ -242,6 +259,7 @@ impl BundleWriter {
         let mut state = self.lock();
         self.shared.gauge.given_up.store(true, Ordering::Relaxed);
         state.archive = None;
+        state.frames = None;
         state.target = None;
     }
 
@@ -250,6 +268,10 @@ impl BundleWriter {
     pub fn finish(self, mut manifest: Manifest) -> Result<Written, WriteError> {
         let mut state = self.lock();
         state.give_up_in_flight();
+        if let Some(frames) = state.frames.take() {
+            let (bytes, sha256) = frames.end(manifest)?;
+            return Ok(Written { path: None, bytes, sha256, by_status: count(&state.items) });
+        }
         manifest.items = std::mem::take(&mut state.items);
         if state.stage.is_some() {
             manifest.items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
@@ -279,7 +301,7 @@ impl BundleWriter {
 
     /// Keeps a record that another bundle made.
     pub(crate) fn keep(&self, record: ItemRecord) {
-        self.lock().items.push(record);
+        self.lock().note(record);
     }
 
     /// Appends an entry that is compressed already, at a path that was claimed.
@@ -296,7 +318,7 @@ impl BundleWriter {
     fn settle(&self, ticket: u64, record: ItemRecord) {
         let mut state = self.lock();
         if state.in_flight.remove(&ticket).is_some() {
-            state.items.push(record);
+            state.note(record);
         }
     }
 
@@ -310,6 +332,12 @@ impl BundleWriter {
             return Err(WriteError::Finished);
         }
         let path = record.path.clone().unwrap_or_default();
+        if let Some(frames) = &mut state.frames {
+            let sent = frames.item(&record, Some((sizes, spool)));
+            state.frames = state.frames.take().filter(|_| sent.is_ok());
+            state.items.push(record);
+            return sent;
+        }
         let result = state.append(&path, sizes, spool, &self.shared.gauge);
         if let Err(error) = &result {
             record.status = ItemStatus::Error;

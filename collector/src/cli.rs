@@ -14,6 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::plan::Plan;
+use crate::reach::{self, cleanup};
 use crate::run::finish::{Outcome, finish, print_last_lines};
 use crate::run::{Progress, Run, signals, space};
 use crate::{cluster, node};
@@ -43,6 +44,9 @@ enum Command {
     /// Reads the host that this runs on; needs no API server. Best run as root.
     #[command(after_help = EXIT_CODES)]
     Node(NodeRun),
+    /// Removes what a run with --nodes that was killed left in the cluster, found by its label.
+    #[command(after_help = "Exit codes: 0 nothing is left, 2 something is, 3 the cluster cannot be asked, 64 usage.")]
+    Cleanup(cleanup::Options),
 }
 
 /// A run that asks a cluster.
@@ -52,6 +56,8 @@ struct ClusterRun {
     output: Output,
     #[command(flatten)]
     cluster: cluster::Options,
+    #[command(flatten)]
+    reach: reach::Options,
     /// Adds the items of the host that this runs on.
     #[arg(long)]
     this_host: bool,
@@ -70,6 +76,9 @@ struct NodeRun {
     output: Output,
     #[command(flatten)]
     node: node::Options,
+    /// Writes items as frames to standard output, for the collector that started this one in a pod.
+    #[arg(long, hide = true)]
+    framed: bool,
     /// Seconds that the whole run may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     deadline: u64,
@@ -89,8 +98,10 @@ struct Output {
 /// What a run consists of, decided before anything is contacted.
 struct Job {
     cluster: Option<cluster::Options>,
+    reach: Option<reach::Options>,
     node: Option<node::Options>,
     out: Option<PathBuf>,
+    framed: bool,
     /// The middle of the default file name.
     name: String,
     budget: Duration,
@@ -122,6 +133,10 @@ pub fn main(name: &'static str) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<u8> {
+    if let Some(Command::Cleanup(options)) = &cli.command {
+        let done = runtime()?.block_on(cleanup::run(options, &mut io::stdout().lock()))?;
+        return Ok(if done { 0 } else { Outcome::Partial.code() });
+    }
     let (output, job) = match job(cli) {
         Ok(job) => job,
         Err(error) => {
@@ -137,16 +152,18 @@ fn execute(cli: Cli) -> anyhow::Result<u8> {
             _ => Ok(0),
         };
     }
-    // Two threads: one reads sockets while the other deflates; the host under examination has better things to do.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start threads; is the limit of processes (ulimit -u) reached?")?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(collect(job))?;
     // A thread that hangs in the kernel (a dead NFS mount) must not keep the finished bundle's author waiting.
     runtime.shutdown_background();
     Ok(outcome.code())
+}
+
+/// Two threads: one reads sockets while the other deflates; the host under examination has better things to do.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build();
+    runtime.context("cannot start threads; is the limit of processes (ulimit -u) reached?")
 }
 
 fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
@@ -156,7 +173,9 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
             let name = run.node.node_name();
             let job = Job {
                 cluster: None,
+                reach: None,
                 out: run.output.out.clone(),
+                framed: run.framed,
                 name,
                 budget: Duration::from_secs(run.deadline),
                 plan,
@@ -164,19 +183,25 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
             };
             Ok((run.output, job))
         }
-        None => {
+        Some(Command::Cleanup(_)) | None => {
             let run = cli.cluster;
             let node = run.this_host.then(|| node::Options::this_host(run.node_name));
             let name = cluster::name(&run.cluster);
             let mut lines = cluster::plan(&run.cluster);
+            let reach = reach::plan(&run.reach);
+            lines.extend(reach.clone());
             lines.extend(node.iter().flat_map(node::plan));
+            let each_node = reach.iter().flat_map(|_| node::plan(&node::Options::through_host("*", "/host")));
+            let each_node = each_node.collect();
             let job = Job {
                 cluster: Some(run.cluster),
+                reach: run.reach.nodes.is_some().then_some(run.reach),
                 node,
                 out: run.output.out.clone(),
+                framed: false,
                 name,
                 budget: Duration::from_secs(run.deadline),
-                plan: Plan::new(lines),
+                plan: Plan::new(lines).with_each_node(each_node),
             };
             Ok((run.output, job))
         }
@@ -186,6 +211,10 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
 /// Gathers everything, and writes the bundle whatever happened on the way.
 async fn collect(job: Job) -> anyhow::Result<Outcome> {
     crate::run::be_gentle();
+    let programs = match &job.reach {
+        Some(options) => Some(reach::Programs::read(&options.node_binary)?),
+        None => None,
+    };
     let kind = if job.cluster.is_some() { RunKind::Cluster } else { RunKind::Node };
     // Where the cluster is all that is asked, nothing is written before it answers: a bundle in which nothing is of the
     // cluster would only look like one.
@@ -193,7 +222,7 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         Some(options) if job.node.is_none() => Some(cluster::connect(options).await?),
         _ => None,
     };
-    let to_stdout = job.out.as_deref() == Some(Path::new("-"));
+    let to_stdout = job.framed || job.out.as_deref() == Some(Path::new("-"));
     let writer = writer(&job)?;
     let run = Run::new(writer, job.budget, Progress::on_stderr(job.plan.lines().len()));
     signals::listen(&run).context("cannot listen for signals")?;
@@ -212,9 +241,21 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         (None, None) => None,
     };
     let asked = match connection {
-        Some(Ok(connection)) => cluster::collect(&run, connection).await.context("while asking the cluster"),
+        Some(Ok(connection)) => {
+            let client = connection.client.clone();
+            let nodes = async {
+                if let (Some(options), Some(programs)) = (&job.reach, programs) {
+                    reach::collect(&run, options, programs, client).await;
+                }
+            };
+            let (asked, ()) = tokio::join!(cluster::collect(&run, connection), nodes);
+            asked.context("while asking the cluster")
+        }
         Some(Err(error)) => {
             cluster::record_unreachable(&run, &error);
+            if job.reach.is_some() {
+                reach::record_unreachable(&run, &error);
+            }
             Err(error)
         }
         None => Ok(()),
@@ -231,11 +272,12 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         run.progress().say(&format!("error: {}", bundle::in_one_line(error.as_ref())));
     }
 
-    let (written, outcome) = finish(run, &job.plan, kind).context("the bundle could not be finished")?;
+    let finished = finish(run, &job.plan, kind).context("the bundle could not be finished")?;
+    let outcome = finished.outcome;
     let printed = if to_stdout {
-        print_last_lines(&written, outcome, &mut io::stderr().lock())
+        print_last_lines(&finished, &mut io::stderr().lock())
     } else {
-        print_last_lines(&written, outcome, &mut io::stdout().lock())
+        print_last_lines(&finished, &mut io::stdout().lock())
     };
     // The bundle is in its place; that nobody reads the last lines does not change the outcome.
     drop(printed);
@@ -258,6 +300,9 @@ async fn wait_for(run: &Run, node: tokio::task::JoinHandle<anyhow::Result<()>>) 
 }
 
 fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
+    if job.framed {
+        return Ok(BundleWriter::create_framed(Box::new(io::stdout()), WriteOptions::default()));
+    }
     let path = match &job.out {
         Some(path) if path == Path::new("-") => {
             return BundleWriter::create_stream(Box::new(io::stdout()), README, WriteOptions::default())

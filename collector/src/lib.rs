@@ -1,7 +1,7 @@
 //! The collector: gathers what a cluster and its nodes say into one bundle, changing nothing.
 //!
-//! Two halves meet here and nowhere else: [`cluster`] asks an API server, [`node`] reads the host that it runs on.
-//! Both announce what they will do as [`plan::PlanLine`]s, and hand every item to the [`run::Run`], which owns the
+//! Two halves meet here and nowhere else: [`cluster`] asks an API server, [`node`] reads the host that it runs on;
+//! [`reach`] brings the second to the nodes through the first. All announce what they will do as [`plan::PlanLine`]s, and hand every item to the [`run::Run`], which owns the
 //! bundle, the clock and the way to stop.
 
 pub mod certificate;
@@ -9,4 +9,5 @@ pub mod cli;
 pub mod cluster;
 pub mod node;
 pub mod plan;
+pub mod reach;
 pub mod run;

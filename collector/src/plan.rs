@@ -64,6 +64,7 @@ impl PlanLine {
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     lines: Vec<PlanLine>,
+    on_each_node: Vec<PlanLine>,
 }
 
 impl Plan {
@@ -71,7 +72,13 @@ impl Plan {
     pub fn new(lines: impl IntoIterator<Item = PlanLine>) -> Self {
         let mut seen = BTreeSet::new();
         let lines = lines.into_iter().filter(|line| seen.insert((line.scope.clone(), line.id.clone()))).collect();
-        Plan { lines }
+        Plan { lines, on_each_node: Vec::new() }
+    }
+
+    /// The same with what is asked on every node that is reached. Which those are is known only later, so that no record
+    /// is owed for these lines.
+    pub fn with_each_node(self, on_each_node: Vec<PlanLine>) -> Self {
+        Plan { on_each_node, ..self }
     }
 
     /// The lines, in the order in which they are tried.
@@ -81,10 +88,11 @@ impl Plan {
 
     /// Prints the plan as aligned columns: id, cost, bound, what.
     pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let id = self.lines.iter().map(|line| line.id.len()).max().unwrap_or(0);
-        let bound = self.lines.iter().map(|line| line.bound.len()).max().unwrap_or(0);
+        let all = || self.lines.iter().chain(&self.on_each_node);
+        let id = all().map(|line| line.id.len()).max().unwrap_or(0);
+        let bound = all().map(|line| line.bound.len()).max().unwrap_or(0);
         let mut scope = None;
-        for line in &self.lines {
+        for line in all() {
             if scope != Some(&line.scope) {
                 writeln!(out, "# {}", line.scope)?;
                 scope = Some(&line.scope);
@@ -92,10 +100,10 @@ impl Plan {
             writeln!(out, "{:id$}  {:8}  {:bound$}  {}", line.id, line.cost, line.bound, line.what)?;
         }
         let costs = [Cost::Trivial, Cost::Moderate, Cost::Heavy].map(|cost| {
-            let count = self.lines.iter().filter(|line| line.cost == cost).count();
+            let count = all().filter(|line| line.cost == cost).count();
             format!("{count} {cost}")
         });
-        writeln!(out, "# {} lines: {}", self.lines.len(), costs.join(", "))
+        writeln!(out, "# {} lines: {}", all().count(), costs.join(", "))
     }
 }
 

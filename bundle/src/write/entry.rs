@@ -4,13 +4,14 @@ use std::io::{self, Read, Seek, Write};
 
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
+use serde::{Deserialize, Serialize};
 use zip::read::read_zipfile_from_stream;
 use zip::result::{ZipError, ZipResult};
 use zip::{DateTime, ZipWriter};
 
 /// What the archive says of an entry. Every entry is below 4 GiB ([`super::MAX_ITEM`]), so none needs zip64 sizes of
 /// its own; the archive's directory gets zip64 where there are many entries or they lie beyond 4 GiB.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Sizes {
     pub(crate) crc: u32,
     pub(crate) compressed: u32,

@@ -10,6 +10,7 @@ use zip::ZipWriter;
 use zip::result::ZipError;
 
 use super::entry::{self, Packer, Sizes};
+use super::frames::Frames;
 use super::item::record;
 use super::sink::{Gauge, Sink};
 use super::spool::Spool;
@@ -26,6 +27,8 @@ pub(super) struct State {
     pub(super) archive: Option<ZipWriter<Sink>>,
     /// Where items wait to be sorted, in a sorted bundle.
     pub(super) stage: Option<Stage>,
+    /// The stream of frames, where the bundle is sent as one instead of as an archive.
+    pub(super) frames: Option<Frames>,
     pub(super) target: Option<Target>,
     /// Room on the disk that is given back for the manifest.
     pub(super) reserve: Option<File>,
@@ -39,11 +42,12 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(archive: ZipWriter<Sink>) -> State {
+    pub(super) fn new(archive: Option<ZipWriter<Sink>>) -> State {
         let taken = [layout::README, layout::MANIFEST];
         State {
-            archive: Some(archive),
+            archive,
             stage: None,
+            frames: None,
             target: None,
             reserve: None,
             paths: taken.map(str::to_owned).into(),
@@ -104,6 +108,17 @@ impl State {
         Err(self.describe(error))
     }
 
+    /// Notes a record that has no content.
+    pub(super) fn note(&mut self, record: ItemRecord) {
+        // A stream that fails is told by the next item with content and by the end; a record has nobody to tell.
+        if let Some(frames) = &mut self.frames
+            && frames.item(&record, None::<(Sizes, std::io::Empty)>).is_err()
+        {
+            self.frames = None;
+        }
+        self.items.push(record);
+    }
+
     /// Appends an entry that is no item.
     pub(super) fn append_whole(&mut self, name: &str, content: &[u8], shared: &Shared) -> Result<(), WriteError> {
         let mut packer = Packer::new(Spool::new(&shared.budget));
@@ -122,7 +137,7 @@ impl State {
     pub(super) fn give_up_in_flight(&mut self) {
         for (draft, started) in std::mem::take(&mut self.in_flight).into_values() {
             let end = ItemEnd::because(ItemStatus::NotReached, "it was still being gathered when the run ended");
-            self.items.push(record(draft, end, started));
+            self.note(record(draft, end, started));
         }
     }
 

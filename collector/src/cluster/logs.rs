@@ -238,7 +238,7 @@ impl Wanted {
 }
 
 /// A failure of the way from API server to kubelet is told from one of the API server; a log that is not there is a fact.
-fn of_kubelet(failure: Failure) -> Failure {
+pub(crate) fn of_kubelet(failure: Failure) -> Failure {
     const GONE: &[&str] = &["previous terminated container", "is waiting to start", "is not available", "not found"];
     const BROKEN_WAY: &[&str] = &[
         "dial tcp",

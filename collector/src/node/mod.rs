@@ -64,6 +64,11 @@ impl Options {
         Options { node_name, root: PathBuf::from("/") }
     }
 
+    /// A node whose root is mounted somewhere.
+    pub fn through_host(node_name: &str, root: impl Into<PathBuf>) -> Options {
+        Options { node_name: Some(node_name.to_owned()), root: root.into() }
+    }
+
     /// The name of the node, which is its folder below `nodes/`.
     pub fn node_name(&self) -> String {
         let hostname = || rustix::system::uname().nodename().to_string_lossy().into_owned();

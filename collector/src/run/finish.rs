@@ -32,12 +32,12 @@ impl Outcome {
         }
     }
 
-    fn of(items: &[ItemRecord], ended: Ended) -> Outcome {
+    fn of(items: &[ItemRecord], ended: Ended, unreached: usize) -> Outcome {
         let content = items.iter().any(|item| matches!(item.status, ItemStatus::Ok | ItemStatus::Truncated));
         if !content {
             return Outcome::Nothing;
         }
-        if ended != Ended::Done || items.iter().any(|item| item.status.makes_partial()) {
+        if ended != Ended::Done || unreached > 0 || items.iter().any(|item| item.status.makes_partial()) {
             return Outcome::Partial;
         }
         Outcome::Complete
@@ -46,14 +46,14 @@ impl Outcome {
 
 /// Ends the run: gives every line of the plan that has no record one that says why, writes the manifest, and puts
 /// the bundle in its place.
-pub fn finish(run: Run, plan: &Plan, kind: RunKind) -> Result<(Written, Outcome), WriteError> {
+pub fn finish(run: Run, plan: &Plan, kind: RunKind) -> Result<Finished, WriteError> {
     // Asked first of all: a deadline that passes while the manifest is being written cut nothing short.
     let ended = run.stopped().unwrap_or(Ended::Done);
     account(&run, plan, ended);
     run.progress().finish();
     let notes = std::mem::take(&mut *run.notes());
     let items = run.writer().records();
-    let outcome = Outcome::of(&items, ended);
+    let outcome = Outcome::of(&items, ended, notes.unreached.len());
     let manifest = Manifest {
         format: FORMAT,
         tool: Tool { name: "dossier-collect".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -70,7 +70,17 @@ pub fn finish(run: Run, plan: &Plan, kind: RunKind) -> Result<(Written, Outcome)
         items: Vec::new(),
     };
     let written = run.writer().clone().finish(manifest)?;
-    Ok((written, outcome))
+    Ok(Finished { written, outcome, unreached: notes.unreached })
+}
+
+/// A bundle in its place, and what there is to say about it.
+pub struct Finished {
+    /// The file.
+    pub written: Written,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// Nodes that were asked for and could not be reached, and why.
+    pub unreached: Vec<(String, String)>,
 }
 
 /// Records `not-reached` for lines that a stop left behind. A line without a record in a run that was not stopped is
@@ -97,8 +107,9 @@ fn account(run: &Run, plan: &Plan, ended: Ended) {
     }
 }
 
-/// The last lines: path, size, sha256, and items by status.
-pub fn print_last_lines(written: &Written, outcome: Outcome, out: &mut dyn Write) -> io::Result<()> {
+/// The last lines: path, size, sha256, items by status, and for each node that was not reached what to run there.
+pub fn print_last_lines(finished: &Finished, out: &mut dyn Write) -> io::Result<()> {
+    let Finished { written, outcome, unreached } = finished;
     let path = written.path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
     let verdict = match outcome {
         Outcome::Complete => "complete",
@@ -110,5 +121,13 @@ pub fn print_last_lines(written: &Written, outcome: Outcome, out: &mut dyn Write
     writeln!(out, "size    {} bytes", written.bytes)?;
     writeln!(out, "sha256  {}", written.sha256)?;
     writeln!(out, "items   {}", statuses.join(", "))?;
-    writeln!(out, "result  {verdict}")
+    writeln!(out, "result  {verdict}")?;
+    for (node, reason) in unreached {
+        writeln!(out, "missing {node}: {reason}")?;
+        writeln!(out, "        run on it as root: dossier-collect node --node-name {node} --out {node}.zip")?;
+    }
+    if !unreached.is_empty() {
+        writeln!(out, "        then here: dossier-collect merge {path} NODE.zip … --out merged.zip")?;
+    }
+    Ok(())
 }

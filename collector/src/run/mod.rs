@@ -56,6 +56,8 @@ pub(crate) struct Notes {
     pub(crate) hosts: Vec<Host>,
     pub(crate) clocks: Vec<Clock>,
     pub(crate) limits: Vec<LimitHit>,
+    /// Nodes that were asked for and whose items did not come, or not all, and why.
+    pub(crate) unreached: Vec<(String, String)>,
 }
 
 impl Run {
@@ -138,7 +140,7 @@ impl Run {
     }
 
     /// Ends the run where there is no room for more; looked at whenever an item begins.
-    fn mind_space(&self) {
+    pub(crate) fn mind_space(&self) {
         if self.shared.stop.borrow().is_some() {
             return;
         }
@@ -173,6 +175,11 @@ impl Run {
     /// Adds a limit that was met and what it cut.
     pub fn note_limit(&self, limit: &str, value: impl Into<String>, effect: impl Into<String>) {
         self.notes().limits.push(LimitHit { limit: limit.to_owned(), value: value.into(), effect: effect.into() });
+    }
+
+    /// Adds a node that was asked for and could not be reached.
+    pub fn note_unreached(&self, node: &str, reason: &str) {
+        self.notes().unreached.push((node.to_owned(), reason.to_owned()));
     }
 
     pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
