@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::source::{Cited, Origin, line_of};
+use crate::source::{Cited, LineCounter, Origin};
 
 /// One element of an array: its value and where it stands.
 pub(crate) struct Element {
@@ -54,13 +54,14 @@ fn not_output(file: &Arc<str>, error: &serde_json::Error) -> JsonError {
 }
 
 fn elements(file: &Arc<str>, text: &str, prefix: &str, items: &[&RawValue]) -> Vec<Element> {
+    let mut lines = LineCounter::new(text);
     items
         .iter()
         .enumerate()
         .map(|(at, raw)| Element {
             value: serde_json::from_str(raw.get()).unwrap_or(Value::Null),
             cited: Cited {
-                origin: Origin::json(file, line_of(text, raw.get()), format!("{prefix}/{at}")),
+                origin: Origin::json(file, lines.line_of(raw.get()), format!("{prefix}/{at}")),
                 text: raw.get().split_whitespace().collect::<Vec<_>>().join(" "),
             },
         })

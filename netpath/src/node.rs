@@ -32,6 +32,8 @@ pub struct Node {
     pub nft: Option<crate::nft::Tables>,
     /// ipsets, when they were collected.
     pub ipsets: Option<Sets>,
+    /// Virtual servers of IPVS, when they were collected.
+    pub ipvs: Option<crate::ipvs::Servers>,
 }
 
 impl Node {

@@ -54,11 +54,28 @@ pub(crate) fn numbered_lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
     text.lines().zip(1u32..).map(|(line, number)| (number, line))
 }
 
-/// The line on which a slice of `whole` starts, counted from 1.
-///
-/// `part` must be a slice of `whole`; otherwise the answer is the last line.
-pub(crate) fn line_of(whole: &str, part: &str) -> u32 {
-    let offset = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len());
-    let newlines = whole.as_bytes().get(..offset).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
-    u32::try_from(newlines).unwrap_or(u32::MAX).saturating_add(1)
+/// Finds the lines on which parts of a text start. Parts are asked for in their order, so that the text is gone through
+/// once.
+pub(crate) struct LineCounter<'a> {
+    text: &'a str,
+    offset: usize,
+    line: u32,
+}
+
+impl<'a> LineCounter<'a> {
+    /// A counter at the start of a text.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, offset: 0, line: 1 }
+    }
+
+    /// The line on which a part starts, counted from 1. `part` must be a slice of the text; the line of one that stands
+    /// before the last one asked for is that one's.
+    pub fn line_of(&mut self, part: &str) -> u32 {
+        let offset = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize).min(self.text.len());
+        let between = self.text.as_bytes().get(self.offset..offset).unwrap_or_default();
+        let newlines = between.iter().filter(|byte| **byte == b'\n').count();
+        self.line = self.line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
+        self.offset = self.offset.max(offset);
+        self.line
+    }
 }

@@ -119,6 +119,10 @@ pub struct NativeSet {
     pub dynamic: bool,
     /// Whether all elements could be read.
     pub complete: bool,
+    /// Where it was read, without its elements.
+    pub cited: Cited,
+    /// Where each of the elements was read, in their order.
+    pub places: Vec<Cited>,
 }
 
 impl NativeTable {

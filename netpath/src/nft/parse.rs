@@ -9,6 +9,7 @@ use super::{
 };
 use crate::iptables::Policy;
 use crate::json::{self, Element, JsonError, string};
+use crate::source::{Cited, Origin};
 use crate::walk::Hook;
 
 /// Reads the tables.
@@ -24,7 +25,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Tables, JsonError> {
             Some(("metainfo", _)) => Some(()),
             Some(("table", inner)) => table(&mut tables, inner),
             Some(("chain", inner)) => chain(&mut tables, inner, &element),
-            Some(("set" | "map", inner)) => set(&mut tables, inner),
+            Some((kind @ ("set" | "map"), inner)) => set(&mut tables, kind, inner, &element.cited.origin),
             Some(("rule", inner)) => rule(&mut tables, inner, &element),
             // Helpers, limits and their like are named by statements, which then are unknown themselves.
             _ => None,
@@ -88,24 +89,43 @@ fn base(json: &Json, hook: &str) -> Option<Base> {
     })
 }
 
-fn set(tables: &mut Tables, json: &Json) -> Option<()> {
+fn set(tables: &mut Tables, kind: &str, json: &Json, origin: &Origin) -> Option<()> {
     let table = table_of(tables, json)?;
-    let elements: Vec<&Json> =
-        json.get("elem").and_then(Json::as_array).map(|list| list.iter().collect()).unwrap_or_default();
-    let is_map = json.get("map").is_some();
-    let verdicts = json.get("elem").filter(|_| is_map).and_then(statement::read_verdicts);
-    let read: Vec<Operand> =
-        if is_map { Vec::new() } else { elements.iter().filter_map(|e| Operand::read(e)).collect() };
-    let complete = if is_map { verdicts.is_some() || elements.is_empty() } else { read.len() == elements.len() };
+    let listed: &[Json] = json.get("elem").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let flags = json.get("flags").map(Json::to_string).unwrap_or_default();
-    table.sets.push(NativeSet {
+    let mut set = NativeSet {
         name: Arc::from(string(json, "name")?),
-        elements: read,
-        verdicts: verdicts.unwrap_or_default(),
+        elements: Vec::new(),
+        verdicts: Vec::new(),
         dynamic: flags.contains("dynamic") || flags.contains("timeout"),
-        complete,
-    });
+        complete: true,
+        cited: Cited { origin: origin.clone(), text: declaration(json) },
+        places: Vec::new(),
+    };
+    for (at, element) in listed.iter().enumerate() {
+        let read = match json.get("map") {
+            Some(_) => statement::read_verdict_of(element).map(|pair| set.verdicts.push(pair)),
+            None => Operand::read(element).map(|element| set.elements.push(element)),
+        };
+        match read {
+            Some(()) => set.places.push(element_place(origin, kind, at, element)),
+            None => set.complete = false,
+        }
+    }
+    table.sets.push(set);
     Some(())
+}
+
+/// A set's own words, without its elements.
+fn declaration(json: &Json) -> String {
+    let own = json.as_object().into_iter().flatten().filter(|(key, _)| *key != "elem");
+    Json::from_iter(own.map(|(key, value)| (key.clone(), value.clone()))).to_string()
+}
+
+fn element_place(origin: &Origin, kind: &str, at: usize, element: &Json) -> Cited {
+    let pointer = origin.pointer.as_deref().unwrap_or_default();
+    let origin = Origin::json(&origin.file, origin.line, format!("{pointer}/{kind}/elem/{at}"));
+    Cited { origin, text: element.to_string() }
 }
 
 fn rule(tables: &mut Tables, json: &Json, element: &Element) -> Option<()> {

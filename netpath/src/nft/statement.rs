@@ -163,14 +163,16 @@ impl VerdictWord {
 }
 
 /// The pairs of a verdict map.
-pub(super) fn read_verdicts(json: &Json) -> Option<Vec<(Operand, VerdictWord)>> {
-    json.as_array()?
-        .iter()
-        .map(|pair| match pair.as_array()?.as_slice() {
-            [key, verdict] => Some((Operand::read(key)?, VerdictWord::read(verdict)?)),
-            _ => None,
-        })
-        .collect()
+fn read_verdicts(json: &Json) -> Option<Vec<(Operand, VerdictWord)>> {
+    json.as_array()?.iter().map(read_verdict_of).collect()
+}
+
+/// One pair of a verdict map.
+pub(super) fn read_verdict_of(json: &Json) -> Option<(Operand, VerdictWord)> {
+    match json.as_array()?.as_slice() {
+        [key, verdict] => Some((Operand::read(key)?, VerdictWord::read(verdict)?)),
+        _ => None,
+    }
 }
 
 /// The kinds of `reject with`, each for its type word (nft(8), REJECT STATEMENT).
