@@ -20,7 +20,7 @@ const SLICES: &str = include_str!("data/kube-proxy/endpointslices.json");
 const IPTABLES: [&str; 2] = [include_str!("data/kube-proxy/iptables.v4"), include_str!("data/kube-proxy/iptables.v6")];
 const NFTABLES: &str = include_str!("data/kube-proxy/nftables.json");
 
-const PLACE: Place<'_> = Place { node: "n1", zone: Some("a") };
+const PLACE: Place<'_> = Place { node: "n1", zone: Some("a"), settled_before: Some(200) };
 const BOTH: [Family; 2] = [Family::V4, Family::V6];
 
 fn items(list: &str) -> Vec<Value> {
@@ -101,7 +101,7 @@ fn service(object: &Value, slices: &[Value]) -> Service {
         external_local: spec["externalTrafficPolicy"] == "Local",
         health_check_node_port: number(&spec["healthCheckNodePort"]),
         slices: own.map(slice).collect(),
-        recent: false,
+        changed: Some(100),
     }
 }
 
@@ -208,7 +208,7 @@ fn an_endpoint_that_the_api_lost_is_stale_and_one_that_it_gained_is_missing() {
         endpoints[0].address = "10.244.2.99".parse().unwrap();
         let comparison = found(&node, &services, mode, Family::V4);
         assert_eq!(state(&comparison, "demo/web"), State::Partial);
-        named(&mut services, "web").recent = true;
+        named(&mut services, "web").changed = Some(200);
         let comparison = found(&node, &services, mode, Family::V4);
         assert_eq!(comparison.differing().count(), 0, "what changed just now proves nothing");
         assert_eq!(comparison.count(State::Partial), 0);

@@ -43,6 +43,13 @@ pub struct Metadata<'a> {
     pub generation: i64,
 }
 
+impl Metadata<'_> {
+    /// When the object changed last, as far as its managed fields say; else when it was created.
+    pub fn changed(&self) -> Seconds {
+        self.managed_fields.iter().map(|field| field.time).max().unwrap_or_default().max(self.creation_timestamp)
+    }
+}
+
 /// An entry of `metadata.managedFields`, without the fields: the collector does not take them.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]

@@ -91,6 +91,7 @@ struct Store {
     pods: Part<Pods>,
     services: Part<Services>,
     slices: Part<Slices>,
+    told_services: OnceLock<Vec<netpath::service::Service>>,
     events: Part<Events>,
     workloads: Part<Workloads>,
     node_network_configs: Part<Vec<NodeNetworkConfig>>,
@@ -124,6 +125,7 @@ impl Facts {
             pods: OnceLock::new(),
             services: OnceLock::new(),
             slices: OnceLock::new(),
+            told_services: OnceLock::new(),
             events: OnceLock::new(),
             workloads: OnceLock::new(),
             node_network_configs: OnceLock::new(),
@@ -196,6 +198,11 @@ impl Facts {
     /// The EndpointSlices.
     pub fn slices(&self) -> &Slices {
         &self.0.slices.get_or_init(|| Slices::read(self.evidence())).0
+    }
+
+    /// The Services with their slices as kube-proxy is told of them, in the places of [`Facts::services`].
+    pub fn told_services(&self) -> &[netpath::service::Service] {
+        self.0.told_services.get_or_init(|| service::proxy::services(self))
     }
 
     /// The events.

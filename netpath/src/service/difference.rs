@@ -25,6 +25,19 @@ pub enum State {
     Missing,
 }
 
+impl State {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
+            Self::Wrong => "wrong",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
@@ -147,6 +160,16 @@ impl Difference {
             | Self::EndpointStale { cited, .. }
             | Self::EndpointElsewhere { cited, .. } => Some(cited),
             Self::EndpointMissing { cited, .. } => cited.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The endpoint that it is about.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        match self {
+            Self::EndpointMissing { endpoint, .. }
+            | Self::EndpointStale { endpoint, .. }
+            | Self::EndpointElsewhere { endpoint, .. } => Some(*endpoint),
             _ => None,
         }
     }

@@ -132,10 +132,14 @@ fn ports(service: &Service, at: usize, place: Place<'_>, family: Family) -> Vec<
             external_local: service.external_local,
             source_ranges: source_ranges(service, family),
             health_check_node_port: service.health_check_node_port,
-            recent: service.recent,
+            recent: is_recent(service, place),
         }
     };
     service.ports.iter().map(make).collect()
+}
+
+fn is_recent(service: &Service, place: Place<'_>) -> bool {
+    service.changed.zip(place.settled_before).is_some_and(|(changed, settled)| changed >= settled)
 }
 
 /// A range that holds every address is as good as none.

@@ -33,9 +33,8 @@ pub struct Service {
     pub health_check_node_port: u16,
     /// Its EndpointSlices.
     pub slices: Vec<EndpointSlice>,
-    /// Whether it, or what stands behind it, changed so shortly before or while evidence was collected that a
-    /// difference proves nothing. The caller knows the times.
-    pub recent: bool,
+    /// When it or one of its slices changed last, in seconds since 1970, where that is known.
+    pub changed: Option<i64>,
 }
 
 /// A port of a Service.
@@ -97,4 +96,7 @@ pub struct Place<'a> {
     pub node: &'a str,
     /// Its zone (`topology.kubernetes.io/zone`).
     pub zone: Option<&'a str>,
+    /// What changed at this time or later, in seconds since 1970, may not have reached the node when its dumps were
+    /// taken, so that a difference proves nothing.
+    pub settled_before: Option<i64>,
 }

@@ -4,23 +4,29 @@
 //! slice.rs   EndpointSlices
 //! ports.rs   whether a Service's target ports lead anywhere
 //! near.rs    which labels a selector probably meant
+//! proxy.rs   Services as kube-proxy is told of them
+//! proxy_chains.rs  what kube-proxy made of them on a node
 //! fact.rs    Services as expressions see them
 //! ```
 
 pub mod fact;
 pub mod near;
 pub mod ports;
+pub mod proxy;
+pub mod proxy_chains;
 pub mod slice;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use fact::SHAPE;
 
 use super::intern::Strings;
-use super::json::{IntOrText, Seconds, Text, or_default};
+use super::json::{IntOrText, Seconds, Text, address, or_default};
 use super::list::{self, Origin, Parser};
 use super::metadata::{Labels, Metadata, Pairs};
 use crate::evidence::Evidence;
@@ -60,6 +66,16 @@ pub struct Service {
     pub internal_traffic_policy: Arc<str>,
     /// `status.loadBalancer.ingress`: addresses or names.
     pub load_balancer: Vec<String>,
+    /// Those of its load balancer's addresses that nodes take packets to, without those of `ipMode: Proxy`.
+    pub virtual_ips: Vec<IpAddr>,
+    /// `externalIPs`.
+    pub external_ips: Vec<IpAddr>,
+    /// `loadBalancerSourceRanges`.
+    pub source_ranges: Vec<IpNet>,
+    /// `healthCheckNodePort`; 0 where there is none.
+    pub health_check_node_port: u16,
+    /// When it changed last.
+    pub changed: Seconds,
 }
 
 /// A port of a Service.
@@ -114,6 +130,12 @@ struct SpecView<'a> {
     external_traffic_policy: Text<'a>,
     #[serde(borrow)]
     internal_traffic_policy: Text<'a>,
+    #[serde(borrow, rename = "externalIPs", deserialize_with = "or_default")]
+    external_ips: Vec<Text<'a>>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    load_balancer_source_ranges: Vec<Text<'a>>,
+    #[serde(deserialize_with = "or_default")]
+    health_check_node_port: u16,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +173,8 @@ struct IngressView<'a> {
     ip: Text<'a>,
     #[serde(borrow)]
     hostname: Text<'a>,
+    #[serde(borrow, rename = "ipMode")]
+    ip_mode: Text<'a>,
 }
 
 #[derive(Default)]
@@ -166,7 +190,14 @@ impl Parser<Service> for ServiceParser {
         };
         let shown =
             |view: &IngressView| if view.ip.is_empty() { view.hostname.to_string() } else { view.ip.to_string() };
+        let virtual_ips = status.load_balancer.ingress.iter().filter(|view| &*view.ip_mode != "Proxy");
         Ok(Some(Service {
+            virtual_ips: virtual_ips.filter_map(|view| address(&view.ip)).collect(),
+            external_ips: spec.external_ips.iter().filter_map(|text| address(text)).collect(),
+            // The API lets blanks around ranges pass.
+            source_ranges: spec.load_balancer_source_ranges.iter().filter_map(|text| text.trim().parse().ok()).collect(),
+            health_check_node_port: spec.health_check_node_port,
+            changed: metadata.changed(),
             origin,
             name: strings.get(&metadata.name),
             namespace: strings.get(&metadata.namespace),

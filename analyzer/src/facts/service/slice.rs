@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::evidence::Evidence;
 use crate::facts::intern::Strings;
-use crate::facts::json::{Text, or_default};
+use crate::facts::json::{Seconds, Text, or_default};
 use crate::facts::list::{self, Origin, Parser};
 use crate::facts::metadata::Metadata;
 use crate::finding::Unreadable;
@@ -38,6 +38,10 @@ pub struct Slice {
     pub ports: Box<[SlicePort]>,
     /// Its endpoints.
     pub endpoints: Box<[Endpoint]>,
+    /// Whether kube-proxy takes it: one of a headless Service or of another proxy has a label that says so.
+    pub proxied: bool,
+    /// When it changed last.
+    pub changed: Seconds,
 }
 
 /// A port of a slice: that of the pods, not of the Service.
@@ -66,6 +70,17 @@ pub struct Endpoint {
     pub node: Arc<str>,
     /// The pod it is; empty where it is none.
     pub pod: Box<str>,
+    /// `hints`, where there are any; most slices have none.
+    pub hints: Option<Box<Hints>>,
+}
+
+/// For whom an endpoint is meant.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// `forZones`.
+    pub zones: Vec<Arc<str>>,
+    /// `forNodes`.
+    pub nodes: Vec<Arc<str>>,
 }
 
 /// All slices, with what finds them.
@@ -107,6 +122,24 @@ struct EndpointView<'a> {
     node_name: Text<'a>,
     #[serde(borrow, deserialize_with = "or_default")]
     target_ref: TargetView<'a>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    hints: HintsView<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct HintsView<'a> {
+    #[serde(borrow, deserialize_with = "or_default")]
+    for_zones: Vec<NamedView<'a>>,
+    #[serde(borrow, deserialize_with = "or_default")]
+    for_nodes: Vec<NamedView<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NamedView<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -146,18 +179,29 @@ impl Parser<Slice> for SliceParser {
             serving: view.conditions.serving.or(view.conditions.ready).unwrap_or(true),
             terminating: view.conditions.terminating.unwrap_or(false),
             node: strings.get(&view.node_name),
+            hints: hints(&view.hints, strings),
             pod: Box::from(if &*view.target_ref.kind == "Pod" { &*view.target_ref.name } else { "" }),
         });
         Ok(Some(Slice {
             origin,
             endpoints: endpoints.collect(),
             ports,
+            proxied: !super::proxy::is_label_of_others(|key| metadata.labels.get(key).is_some()),
+            changed: metadata.changed(),
             name: Box::from(&*metadata.name),
             namespace: strings.get(&metadata.namespace),
             service: strings.get(label(SERVICE)),
             managed_by: strings.get(label(MANAGED_BY)),
         }))
     }
+}
+
+fn hints(view: &HintsView, strings: &mut Strings) -> Option<Box<Hints>> {
+    if view.for_zones.is_empty() && view.for_nodes.is_empty() {
+        return None;
+    }
+    let mut names = |views: &[NamedView]| views.iter().map(|view| strings.get(&view.name)).collect();
+    Some(Box::new(Hints { zones: names(&view.for_zones), nodes: names(&view.for_nodes) }))
 }
 
 impl Slices {
