@@ -34,9 +34,43 @@ pub struct Node {
     pub ipsets: Option<Sets>,
     /// Virtual servers of IPVS, when they were collected.
     pub ipvs: Option<crate::ipvs::Servers>,
+    /// What the evidence does not hold although the node may have it.
+    pub gaps: Vec<Gap>,
+}
+
+/// Something that a node may have and that the evidence does not hold, so that no walk may take it for empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Of which family.
+    pub family: Family,
+    /// What it is.
+    pub kind: GapKind,
+    /// The same in words, with the reason: `the rules of iptables-legacy (not collected: forbidden)`.
+    pub what: String,
+}
+
+/// What is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapKind {
+    /// Rules of netfilter.
+    Rules,
+    /// Routes.
+    Routes,
+    /// Routing rules (`ip rule`).
+    RoutingRules,
 }
 
 impl Node {
+    /// What is not known of that kind and family.
+    pub(crate) fn gaps_of(&self, kind: GapKind, family: Family) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter().filter(move |gap| gap.kind == kind && gap.family == family)
+    }
+
+    /// Whether nothing can be said of the family's routes.
+    pub(crate) fn is_routeless(&self, family: Family) -> bool {
+        self.routes.routes().is_empty() || self.gaps_of(GapKind::Routes, family).next().is_some()
+    }
+
     /// The interface of that name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| &*link.name == name)

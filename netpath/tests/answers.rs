@@ -207,3 +207,32 @@ fn a_refusal_that_output_drops_is_a_timeout() {
     assert_eq!(answer.verdict, Decision::Reject(RejectKind::TcpReset));
     assert_eq!(answer.client_sees, ClientSees::Timeout);
 }
+
+#[test]
+fn rules_that_were_not_collected_are_never_taken_for_none() {
+    use netpath::node::{Gap, GapKind};
+
+    let mut node = node("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\n");
+    let what = "the IPv4 rules of iptables-legacy (not collected: forbidden)".to_owned();
+    node.gaps.push(Gap { family: Family::V4, kind: GapKind::Rules, what });
+    let answer = tcp(&node, "10.0.0.9", "10.0.0.4", 10250, "eth0");
+    assert_eq!((answer.verdict, answer.client_sees), (Decision::Depends, ClientSees::Depends));
+    assert!(answer.unknowns.iter().any(|unknown| unknown.what.contains("iptables-legacy")), "{:?}", answer.unknowns);
+    // What stops the packet in any case is not in doubt.
+    let stopped = tcp(&node, "10.0.0.9", "10.0.0.4", 80, "eth0");
+    assert_eq!(stopped.verdict, Decision::Drop);
+    assert_line(&stopped, "-A INPUT -p tcp -m tcp --dport 80 -j DROP");
+}
+
+#[test]
+fn routes_that_were_not_collected_are_never_taken_for_none() {
+    use netpath::node::{Gap, GapKind};
+
+    let mut node = node("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n");
+    let what = "the IPv6 routes (not collected: timeout)".to_owned();
+    node.gaps.push(Gap { family: Family::V6, kind: GapKind::Routes, what });
+    let packet = Packet::tcp_syn((ip("fd00::9"), 40000), (ip("fd00::4"), 80));
+    let answer = walk(&node, &packet, &Entry::Local);
+    assert_eq!(answer.verdict, Decision::Depends);
+    assert!(answer.unknowns.iter().any(|unknown| unknown.what.contains("routes of the node")), "{:?}", answer.unknowns);
+}

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use crate::address::Family;
+use crate::node::GapKind;
 use crate::route::{Flow as RouteFlow, Found, Lookup, RouteType};
 use crate::source::Cited;
 use crate::targets::RejectKind;
@@ -42,7 +43,7 @@ impl Decided {
 impl Walker<'_> {
     /// Routes a packet that came in by `device`.
     pub(super) fn route_input(&mut self, device: &Arc<str>) -> Routed {
-        if self.node.routes.routes().is_empty() {
+        if self.node.is_routeless(self.skb.packet.family()) {
             return self.route_without_table();
         }
         match self.skb.packet.destination {
@@ -200,6 +201,9 @@ impl Walker<'_> {
 
     fn find(&mut self, flow: &RouteFlow) -> Option<Decided> {
         let node = self.node;
+        for gap in node.gaps_of(GapKind::RoutingRules, Family::of(flow.destination)) {
+            self.doubt(format!("whether a routing rule leads elsewhere: {}", gap.what));
+        }
         loop {
             let choices = &*self.choices;
             match node.lookup(flow, &|unknown| choices.settled(unknown)) {
@@ -235,7 +239,7 @@ impl Walker<'_> {
     /// Routes a packet of the node itself. An error is what the sending socket gets.
     pub(super) fn route_output(&mut self) -> Routed {
         let destination = self.skb.packet.destination;
-        if self.node.routes.routes().is_empty() {
+        if self.node.is_routeless(self.skb.packet.family()) {
             self.doubt("the routes of the node, which were not collected".to_owned());
             return Routed::Forward { interface: None, next_hop: destination };
         }

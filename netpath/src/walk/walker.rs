@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::conntrack::Connection;
 use crate::iptables::Policy;
-use crate::node::Node;
+use crate::node::{GapKind, Node};
 use crate::source::Cited;
 use crate::sysctl::interface_setting;
 use crate::unknown::Unknown;
@@ -44,6 +44,9 @@ impl Walker<'_> {
     /// Calls everything that is registered at a hook.
     pub fn hook(&mut self, hook: Hook) -> Flow {
         self.hooks_called += 1;
+        if self.hooks_called == 1 {
+            self.unseen_rules()?;
+        }
         let orders = self.orders;
         for (_, group) in &orders.order(hook).calls {
             let reversed = self.reversed(group.iter().filter_map(|call| match call {
@@ -59,6 +62,19 @@ impl Walker<'_> {
                     Call::Chain(BaseChain::Table(chain)) => self.table(hook, *chain)?,
                     Call::Chain(BaseChain::Native(chain)) => self.native(hook, *chain)?,
                 }
+            }
+        }
+        Flow::Continue(())
+    }
+
+    /// Rules that were not collected may let the packet pass or not.
+    fn unseen_rules(&mut self) -> Flow {
+        let node = self.node;
+        for gap in node.gaps_of(GapKind::Rules, self.skb.packet.family()) {
+            let what = format!("whether {} let the packet pass", gap.what);
+            if !self.decide(&Unknown::deterministic(what.clone(), what)) {
+                self.kernel("rules that were not collected", format!("{} may stop it", gap.what), None);
+                return Flow::Break(Verdict::Drop);
             }
         }
         Flow::Continue(())

@@ -301,3 +301,49 @@ fn certificates_are_subjects_by_node_and_file() {
     assert_eq!(subjects.subject(0).name, "n1//etc/kubernetes/pki/apiserver.crt");
     assert!(get(&subjects.value(0), &["expired"]).is_true());
 }
+
+const LINK: &str = r#"[{"ifname":"eth0","flags":["UP","LOWER_UP"],"link_type":"ether"}]"#;
+
+/// A node with everything that the packet walk asks for, but for what `without` names.
+fn walkable(without: &[&str]) -> Facts {
+    let mut items = Items::new();
+    for (id, below, text) in [
+        ("node.ip.link", "net/link.json", LINK),
+        ("node.ip.route4", "net/route4.json", "[]"),
+        ("node.ip.route6", "net/route6.json", "[]"),
+        ("node.ip.rule4", "net/rule4.json", "[]"),
+        ("node.ip.rule6", "net/rule6.json", "[]"),
+        ("node.iptables.nft-v4", "firewall/iptables-nft.v4", "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"),
+        ("node.iptables.nft-v6", "firewall/iptables-nft.v6", "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"),
+        ("node.nft.ruleset", "firewall/nft.json", r#"{"nftables":[]}"#),
+    ] {
+        if without.contains(&id) {
+            items.record("n", id, ItemStatus::Forbidden, "").reason = Some("you must be root".into());
+        } else {
+            items.file("n", id, below, "", text);
+        }
+    }
+    for id in ["node.iptables.legacy-v4", "node.iptables.legacy-v6"] {
+        let status = if without.contains(&id) { ItemStatus::ToolMissing } else { ItemStatus::ModuleNotLoaded };
+        items.record("n", id, status, "");
+    }
+    items.facts()
+}
+
+fn gaps(facts: &Facts) -> Vec<String> {
+    let node = facts.node_files("n").unwrap().kernel().unwrap();
+    node.gaps.iter().map(|gap| gap.what.clone()).collect()
+}
+
+#[test]
+fn what_the_packet_walk_lacks_is_named_with_its_reason() {
+    assert_eq!(gaps(&walkable(&[])), Vec::<String>::new());
+    // nft's own list holds the tables of iptables-nft too.
+    assert_eq!(gaps(&walkable(&["node.iptables.nft-v4"])), Vec::<String>::new());
+    let both = gaps(&walkable(&["node.iptables.nft-v4", "node.nft.ruleset"]));
+    assert_eq!(both.len(), 3, "{both:?}");
+    assert!(both[0].contains("IPv4 rules of iptables-nft (not collected: forbidden, you must be root)"), "{both:?}");
+    let legacy = gaps(&walkable(&["node.iptables.legacy-v6"]));
+    assert_eq!(legacy, ["the IPv6 rules of iptables-legacy (not collected: tool-missing)"]);
+    assert_eq!(gaps(&walkable(&["node.ip.route6", "node.ip.rule4"])).len(), 2);
+}

@@ -18,6 +18,7 @@ pub mod folder;
 pub mod forwarding;
 pub mod host_local;
 pub mod json;
+pub mod kernel;
 pub mod kubelet;
 pub mod lines;
 pub mod link;

@@ -12,6 +12,7 @@ use super::conntrack::{self, Counters};
 use super::folder::Folder;
 use super::host_local::{self, HostLocal};
 use super::json;
+use super::kernel;
 use super::kubelet::{self, Kubelet};
 use super::link::{self, Link, Route};
 use super::resolver::Resolver;
@@ -45,6 +46,7 @@ pub struct NodeFacts {
     routes: OnceLock<Option<Vec<Route>>>,
     modules: OnceLock<Option<BTreeMap<String, Citation>>>,
     units: OnceLock<Option<BTreeMap<String, Unit>>>,
+    kernel: OnceLock<Option<netpath::node::Node>>,
 }
 
 /// The sysctl.d chain, the listing it was made from, and whether every file could be read.
@@ -86,6 +88,7 @@ impl NodeFacts {
             routes: OnceLock::new(),
             modules: OnceLock::new(),
             units: OnceLock::new(),
+            kernel: OnceLock::new(),
         }
     }
 
@@ -215,6 +218,12 @@ impl NodeFacts {
         self.units.get_or_init(read).as_ref()
     }
 
+    /// The node as packets are walked through it. None where neither its interfaces nor its routes are known, because
+    /// then no packet can be placed.
+    pub fn kernel(&self) -> Option<&netpath::node::Node> {
+        self.kernel.get_or_init(|| kernel::read(&self.folder)).as_ref()
+    }
+
     /// What in the folder could not be read. Asking parses all of it.
     pub fn unreadable(&self) -> Vec<Unreadable> {
         self.sysctls();
@@ -232,6 +241,7 @@ impl NodeFacts {
         self.routes();
         self.modules();
         self.units();
+        self.kernel();
         self.folder.unreadable()
     }
 }
