@@ -96,6 +96,8 @@ fn sample() -> Facts {
             json!([{"metadata": {"name": "s"}, "status": {"exhausted": true, "timestamp": "2026-11-21T09:00:00Z"}}]),
         )
         .lacking("api.events.v1", ItemStatus::Forbidden)
+        .on_node("n1", "node.ip.addr4", "net/addr4.json", r#"[{"ifname":"lo","flags":["LOOPBACK","UP"]}]"#)
+        .on_node("n1", "node.iptables.nft-v4", "firewall/iptables-nft.v4", "*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n")
         .facts()
 }
 

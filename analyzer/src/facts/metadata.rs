@@ -45,7 +45,7 @@ pub struct Metadata<'a> {
 
 impl Metadata<'_> {
     /// When the object changed last, as far as its managed fields say; else when it was created.
-    pub fn changed(&self) -> Seconds {
+    pub fn latest_change(&self) -> Seconds {
         self.managed_fields.iter().map(|field| field.time).max().unwrap_or_default().max(self.creation_timestamp)
     }
 }

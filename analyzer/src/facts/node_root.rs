@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bundle::Scope;
 use minijinja::Value;
 
+use super::service::proxy_chains;
 use super::{Facts, event, nnc, node, node_object, pod, service_proxy};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields};
@@ -16,7 +17,7 @@ pub static SHAPE: RecordShape =
     RecordShape { name: "node", doc: "A node, from the API and from its folder in the bundle.", fields: &FIELDS };
 
 /// Fields that come from the API and from joins.
-static API: [Field; 28] = [
+static API: [Field; 29] = [
     Field::scalar("name", "Its name."),
     Field::scalar("known_to_api", "Whether the API's list has it; a bundle of one host has no such list."),
     Field::scalar("created", "When its object was created."),
@@ -59,6 +60,11 @@ static API: [Field; 28] = [
         doc: "The pods on it that hold an address of the pod network: not on the host's network, not ended.",
     },
     Field::record("service_proxy", &service_proxy::SHAPE, "Who turns Services into endpoints on it."),
+    Field {
+        name: "proxy_chains",
+        shape: Shape::List(&Shape::Record(&proxy_chains::SHAPE)),
+        doc: "What kube-proxy made of the Services on it, beside what the API says, in each family. Undefined where the lists or the dumps are missing.",
+    },
     Field::record("nnc", &nnc::SHAPE, "Its NodeNetworkConfig."),
     Field {
         name: "events",
@@ -68,7 +74,7 @@ static API: [Field; 28] = [
 ];
 
 // The length stands as a number, because the shapes of these fields lead back here.
-static FIELDS: [Field; 28 + node::FIELDS.len()] = joined(&API, node::FIELDS);
+static FIELDS: [Field; 29 + node::FIELDS.len()] = joined(&API, node::FIELDS);
 
 /// The names of all nodes, sorted.
 pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
@@ -110,6 +116,10 @@ impl Fields for NodeFact {
             "pods" => Some(pod::fact::values(facts, facts.pods().on_node(&self.name).iter().copied())),
             "net_pods" => Some(pod::fact::values(facts, facts.networked_pods(&self.name).map(|(place, _)| place))),
             "service_proxy" => facts.node_object(&self.name).map(|node| service_proxy::value(facts, node)),
+            "proxy_chains" => {
+                let checked = facts.node_files(&self.name)?.proxy_chains(facts)?;
+                Some(checked.iter().map(|one| one.value(facts)).collect())
+            }
             "nnc" => nnc::of_node(facts, &self.name),
             "events" => Some(event::values_about(facts, "Node", "", &self.name)),
             _ if API.iter().any(|field| field.name == name) => facts.node_object(&self.name)?.field(name),

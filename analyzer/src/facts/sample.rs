@@ -41,6 +41,15 @@ impl Sample {
         self
     }
 
+    /// Adds a file of a node.
+    pub fn on_node(self, node: &str, id: &str, below: &str, text: &str) -> Sample {
+        let mut sample = self.text(id, &format!("nodes/{node}/{below}"), text);
+        if let Some(item) = sample.items.last_mut() {
+            item.scope = Scope::Node(node.to_owned());
+        }
+        sample
+    }
+
     /// Adds an item without content.
     pub fn lacking(mut self, id: &str, status: ItemStatus) -> Sample {
         self.items.push(record(id, status));

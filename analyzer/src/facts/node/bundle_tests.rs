@@ -327,7 +327,10 @@ fn walkable(without: &[&str]) -> Facts {
         let status = if without.contains(&id) { ItemStatus::ToolMissing } else { ItemStatus::ModuleNotLoaded };
         items.record("n", id, status, "");
     }
-    items.facts()
+    let facts = items.facts();
+    // The folder is gone afterwards, so everything is read first.
+    facts.unreadable();
+    facts
 }
 
 fn gaps(facts: &Facts) -> Vec<String> {

@@ -10,7 +10,7 @@ use netpath::nft::Tables;
 use netpath::node::{Gap, GapKind, Node};
 use netpath::route::{Fib, parse_routes, parse_rules};
 use netpath::sysctl::Sysctls;
-use netpath::{ipset, link, neighbour, nft};
+use netpath::{ipset, ipvs, link, neighbour, nft};
 
 use super::folder::{Entry, Folder};
 
@@ -39,6 +39,7 @@ pub fn read(folder: &Folder) -> Option<Node> {
         nft,
         rulesets,
         ipsets: read_ipsets(folder),
+        ipvs: read_ipvs(folder),
         gaps,
     })
 }
@@ -85,6 +86,13 @@ fn read_ipsets(folder: &Folder) -> Option<ipset::Sets> {
     let id = "node.ipset.sets";
     let parsed = folder.entry(id).map(|entry| ipset::parse(&entry.path, &entry.bytes));
     parsed.or_else(|| is_settled(folder, id).then(ipset::Sets::default))
+}
+
+/// Virtual servers, by ipvsadm or by the kernel's own file.
+fn read_ipvs(folder: &Folder) -> Option<ipvs::Servers> {
+    let ids = ["node.ipvs.services", "node.ipvs.proc"];
+    let parsed = ids.iter().find_map(|id| folder.entry(id)).map(|entry| ipvs::parse(&entry.path, &entry.bytes));
+    parsed.or_else(|| ids.iter().any(|id| is_settled(folder, id)).then(ipvs::Servers::default))
 }
 
 /// The dumps of both backends; where only the plain name was there, the backend that its first line tells.

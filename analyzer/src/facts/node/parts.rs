@@ -23,12 +23,14 @@ use super::sysctl_files::{self, ConfFile, Standing, SysctlFiles};
 use super::system::{self, Unit};
 use crate::citation::Citation;
 use crate::evidence::Evidence;
+use crate::facts::Facts;
+use crate::facts::service::proxy_chains::{self, Checked};
 use crate::finding::Unreadable;
 
 /// The facts of one node's folder.
 pub struct NodeFacts {
     node: Arc<str>,
-    pub(super) folder: Folder,
+    pub(in crate::facts) folder: Folder,
     sysctls: OnceLock<Option<Arc<Sysctls>>>,
     conntrack_limits: OnceLock<Option<Sysctls>>,
     conntrack_counters: OnceLock<Option<Counters>>,
@@ -47,6 +49,7 @@ pub struct NodeFacts {
     modules: OnceLock<Option<BTreeMap<String, Citation>>>,
     units: OnceLock<Option<BTreeMap<String, Unit>>>,
     kernel: OnceLock<Option<netpath::node::Node>>,
+    proxy_chains: OnceLock<Option<Vec<Checked>>>,
 }
 
 /// The sysctl.d chain, the listing it was made from, and whether every file could be read.
@@ -89,6 +92,7 @@ impl NodeFacts {
             modules: OnceLock::new(),
             units: OnceLock::new(),
             kernel: OnceLock::new(),
+            proxy_chains: OnceLock::new(),
         }
     }
 
@@ -222,6 +226,11 @@ impl NodeFacts {
     /// then no packet can be placed.
     pub fn kernel(&self) -> Option<&netpath::node::Node> {
         self.kernel.get_or_init(|| kernel::read(&self.folder)).as_ref()
+    }
+
+    /// What kube-proxy made of the Services, beside what the API says.
+    pub fn proxy_chains(&self, facts: &Facts) -> Option<&[Checked]> {
+        self.proxy_chains.get_or_init(|| proxy_chains::check(facts, self)).as_deref()
     }
 
     /// What in the folder could not be read. Asking parses all of it.

@@ -195,9 +195,13 @@ impl Parser<Service> for ServiceParser {
             virtual_ips: virtual_ips.filter_map(|view| address(&view.ip)).collect(),
             external_ips: spec.external_ips.iter().filter_map(|text| address(text)).collect(),
             // The API lets blanks around ranges pass.
-            source_ranges: spec.load_balancer_source_ranges.iter().filter_map(|text| text.trim().parse().ok()).collect(),
+            source_ranges: spec
+                .load_balancer_source_ranges
+                .iter()
+                .filter_map(|text| text.trim().parse().ok())
+                .collect(),
             health_check_node_port: spec.health_check_node_port,
-            changed: metadata.changed(),
+            changed: metadata.latest_change(),
             origin,
             name: strings.get(&metadata.name),
             namespace: strings.get(&metadata.namespace),

@@ -42,7 +42,10 @@ pub static SHAPE: RecordShape = RecordShape {
     fields: &[
         Field::scalar("mode", "`iptables`, `nftables` or `ipvs`."),
         Field::scalar("family", "4 or 6."),
-        Field::scalar("traces", "Whether anything of kube-proxy is there; without traces the mode is what it was told."),
+        Field::scalar(
+            "traces",
+            "Whether anything of kube-proxy is there; without traces the mode is what it was told.",
+        ),
         Field::scalar("judged", "How many ports of Services it should serve, without those that changed just now."),
         Field::scalar("present", "How many of them are as they should be."),
         Field::scalar("missing", "Of how many there is nothing."),
@@ -50,11 +53,18 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::scalar("stale", "How many lead to endpoints that the API no longer has, and lack nothing."),
         Field::scalar("wrong", "How many lead elsewhere, or are refused though they have endpoints, or the reverse."),
         Field::scalar("recent", "How many changed too shortly before the dump to be judged."),
-        Field::scalar("lag", "Seconds from the list of EndpointSlices to the node's dump; below 0 the dump came first."),
+        Field::scalar(
+            "lag",
+            "Seconds from the list of EndpointSlices to the node's dump; below 0 the dump came first.",
+        ),
         Field::scalars("base", "Parts that all Services need and that are missing."),
         Field::scalars("doubts", "Why something that is not found may be there all the same: a dump that is cut off."),
         Field::of("differing", Shape::List(&Shape::Record(&PORT)), "The first 50 ports that differ, the worst first."),
-        Field::of("leftovers", Shape::List(&Shape::Record(&LEFTOVER)), "The first 50 things that belong to no Service."),
+        Field::of(
+            "leftovers",
+            Shape::List(&Shape::Record(&LEFTOVER)),
+            "The first 50 things that belong to no Service.",
+        ),
         Field::scalar("leftover", "How many things belong to no Service."),
     ],
 };
@@ -115,7 +125,7 @@ const STATES: [State; 5] = [State::Present, State::Missing, State::Partial, Stat
 pub fn check(facts: &Facts, node: &NodeFacts) -> Option<Vec<Checked>> {
     let listed = listed_at(facts)?;
     let kernel = node.kernel()?;
-    let dumped = DUMPS.iter().flat_map(|id| node.folder_records(id)).map(|record| record.started).min();
+    let dumped = DUMPS.iter().flat_map(|id| node.folder.records(id)).map(|record| record.started).min();
     let object = facts.node_object(node.node());
     let place = Place {
         node: node.node(),
@@ -227,6 +237,10 @@ fn citation(cited: &Cited) -> Citation {
     let origin = &cited.origin;
     match &origin.pointer {
         Some(pointer) => Citation::pointer(&origin.file, pointer.to_string(), &cited.text),
-        None => Citation::line(&origin.file, origin.line, &cited.text),
+        None => Citation::line(&origin.file, u64::from(origin.line), &cited.text),
     }
 }
+
+#[cfg(test)]
+#[path = "proxy_chains_tests.rs"]
+mod tests;

@@ -187,7 +187,7 @@ impl Parser<Slice> for SliceParser {
             endpoints: endpoints.collect(),
             ports,
             proxied: !super::proxy::is_label_of_others(|key| metadata.labels.get(key).is_some()),
-            changed: metadata.changed(),
+            changed: metadata.latest_change(),
             name: Box::from(&*metadata.name),
             namespace: strings.get(&metadata.namespace),
             service: strings.get(label(SERVICE)),
