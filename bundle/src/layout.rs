@@ -9,6 +9,7 @@
 //! logs/<namespace>/<pod>/<container>[.previous].log
 //! nodes/<node>/{net,firewall,dns,ipam,cni,kubelet,system,logs}/…
 //! probes/….json   cloud/…   extra/…
+//! redactions.json                            what was masked, by kind and file; no item, made from the manifest
 //! manifest.json                              last entry
 //! ```
 
@@ -16,6 +17,8 @@ use crate::hash::sha256;
 
 /// The first entry.
 pub const README: &str = "README.txt";
+/// What was masked.
+pub const REDACTIONS: &str = "redactions.json";
 /// The last entry.
 pub const MANIFEST: &str = "manifest.json";
 

@@ -54,7 +54,7 @@ pub fn check_content(item: &ItemRecord, content: &[u8]) -> Option<Mismatch> {
 /// What needs no content to be seen: entries that no item names, and entries that several do. Items whose entry is
 /// missing come from [`check_item`].
 pub fn check_directory(bundle: &Bundle) -> Vec<Mismatch> {
-    let mut named = BTreeSet::from([layout::README, layout::MANIFEST]);
+    let mut named = BTreeSet::from([layout::README, layout::REDACTIONS, layout::MANIFEST]);
     let paths = bundle.manifest().items.iter().filter_map(|item| item.path.as_deref());
     let mut found: Vec<Mismatch> = paths
         .filter(|path| !named.insert(path))

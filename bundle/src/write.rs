@@ -10,6 +10,7 @@ pub(crate) mod entry;
 mod error;
 pub mod frames;
 mod item;
+mod redactions;
 mod sink;
 mod spool;
 mod stage;
@@ -277,8 +278,11 @@ impl BundleWriter {
             manifest.items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
             state.unstage(&self.shared)?;
         }
+        redactions::redact_texts(&mut manifest, &*self.shared.filters);
+        let masked = serde_json::to_vec_pretty(&redactions::report(&manifest))?;
         let text = serde_json::to_vec_pretty(&manifest)?;
         state.reserve = None;
+        state.append_whole(layout::REDACTIONS, &masked, &self.shared)?;
         state.append_whole(layout::MANIFEST, &text, &self.shared)?;
         let archive = state.archive.take().ok_or(WriteError::Finished)?;
         let sink = archive.finish().map_err(|error| state.describe(error.into()))?;

@@ -108,6 +108,7 @@ fn a_cluster_and_its_nodes_become_one_bundle() {
         "nodes/n1.example.com/logs/kubelet.log",
         "nodes/n1.example.com/net/link.json",
         "nodes/n2/net/link.json",
+        "redactions.json",
     ];
     assert_eq!(paths, expected);
     assert_eq!(bundle.read("nodes/n1.example.com/logs/kubelet.log").unwrap(), log.as_bytes());

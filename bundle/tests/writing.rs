@@ -42,7 +42,7 @@ fn readme_is_first_manifest_last_and_the_file_is_private() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("b.zip");
     let written = write(&path, &[("b", b"2"), ("a", b"1")]);
-    assert_eq!(names(&path), ["README.txt", "b", "a", "manifest.json"]);
+    assert_eq!(names(&path), ["README.txt", "b", "a", "redactions.json", "manifest.json"]);
     let bytes = fs::read(&path).unwrap();
     assert_eq!((written.bytes, written.sha256), (bytes.len() as u64, sha256(&bytes)));
     assert_eq!(written.by_status, BTreeMap::from([(ItemStatus::Ok, 2), (ItemStatus::Absent, 1)]));
@@ -84,7 +84,7 @@ fn sorted_items_give_the_same_bytes_in_any_order() {
     let first = entries_of(&dir.path().join("1.zip"), options(), &[("b", b"two"), ("a", b"one")]);
     let second = entries_of(&dir.path().join("2.zip"), options(), &[("a", b"one"), ("b", b"two")]);
     assert!(first == second);
-    assert_eq!(names(&dir.path().join("1.zip")), ["README.txt", "a", "b", "manifest.json"]);
+    assert_eq!(names(&dir.path().join("1.zip")), ["README.txt", "a", "b", "redactions.json", "manifest.json"]);
     let bundle = open(&dir.path().join("2.zip")).unwrap();
     assert_eq!(bundle.manifest().items.iter().map(|i| i.path.as_deref().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(bundle::verify::verify(&bundle), []);
@@ -171,7 +171,7 @@ fn paths_that_a_reader_would_refuse_are_not_written() {
         let result = writer.begin(draft("node.x", node("n")), path.into());
         assert!(matches!(result, Err(WriteError::BadPath { .. })), "{path}");
     }
-    for path in ["README.txt", "manifest.json", "a", "A~2"] {
+    for path in ["README.txt", "redactions.json", "manifest.json", "a", "A~2"] {
         let first = writer.begin(draft("node.x", node("n")), path.into());
         let _ = first.map(|item| item.end(ItemEnd::new(ItemStatus::Ok)).unwrap());
         let second = writer.begin(draft("node.x", node("n")), path.into());
@@ -238,7 +238,7 @@ fn what_a_filter_cannot_judge_is_withheld() {
     }
     let written = writer.finish(manifest(RunKind::Node)).unwrap();
     assert_eq!(written.by_status, BTreeMap::from([(ItemStatus::Withheld, 2)]));
-    assert_eq!(names(&path), ["README.txt", "manifest.json"]);
+    assert_eq!(names(&path), ["README.txt", "redactions.json", "manifest.json"]);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn more_than_65535_items_need_zip64() {
     }
     writer.finish(manifest(RunKind::Node)).unwrap();
     let bundle = open(&path).unwrap();
-    assert_eq!(bundle.entries().count(), 66_002);
+    assert_eq!(bundle.entries().count(), 66_003);
     assert_eq!(bundle.read("x/65999").unwrap(), b"x");
 }
 
@@ -361,4 +361,47 @@ fn an_item_that_cannot_spill_is_an_error_and_the_bundle_goes_on() {
     put(&writer, "after", b"fits");
     writer.finish(manifest(RunKind::Node)).unwrap();
     assert_eq!(open(&path).unwrap().read("after").unwrap(), b"fits");
+}
+
+/// Masks every `hush`, and refuses a text with `unreadable` in it.
+struct Hush(u64);
+
+impl ItemFilter for Hush {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        let text = String::from_utf8_lossy(bytes);
+        if text.contains("unreadable") {
+            return Err(io::Error::other("it is broken"));
+        }
+        self.0 += text.matches("hush").count() as u64;
+        out.extend_from_slice(text.replace("hush", "masked").as_bytes());
+        Ok(())
+    }
+
+    fn finish(&mut self, _out: &mut Vec<u8>) -> io::Result<BTreeMap<String, u64>> {
+        Ok(if self.0 == 0 { BTreeMap::new() } else { BTreeMap::from([("word".to_owned(), self.0)]) })
+    }
+}
+
+#[test]
+fn what_was_masked_is_told_and_what_others_said_is_masked_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.zip");
+    let writer = BundleWriter::create_filtered(&path, README, Box::new(|_| Box::new(Hush(0)))).unwrap();
+    for (name, content) in [("logs/a.log", "hush hush"), ("logs/b.log", "nothing"), ("logs/c.log", "unreadable hush")] {
+        let mut item = writer.begin(draft(name, node("n1")), name.to_owned()).unwrap();
+        let _ = item.write_all(content.as_bytes());
+        let mut end = ItemEnd::because(ItemStatus::Ok, "hush was said");
+        end.stderr_tail = Some("and hush".to_owned());
+        let _ = item.end(end);
+    }
+    writer.finish(manifest(RunKind::Node)).unwrap();
+    let bundle = open(&path).unwrap();
+    assert_eq!(bundle::verify::verify(&bundle), []);
+    let report: serde_json::Value = serde_json::from_slice(&bundle.read("redactions.json").unwrap()).unwrap();
+    assert_eq!(report["masked"], 2);
+    assert_eq!(report["by_kind"]["word"], 2);
+    assert_eq!(report["files"], serde_json::json!({"logs/a.log": {"word": 2}}));
+    assert!(report["withheld"][0].as_str().unwrap().contains("logs/c.log"), "{report}");
+    let text = String::from_utf8(bundle.read("manifest.json").unwrap()).unwrap();
+    assert!(!text.contains("hush") && text.contains("masked was said") && text.contains("and masked"), "{text}");
 }

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::plan::Plan;
 use crate::reach::{self, cleanup};
+use crate::redact::Redaction;
 use crate::run::finish::{Outcome, finish, print_last_lines};
 use crate::run::{Progress, Run, signals, space};
 use crate::{cluster, node};
@@ -47,6 +48,10 @@ enum Command {
     /// Removes what a run with --nodes that was killed left in the cluster, found by its label.
     #[command(after_help = "Exit codes: 0 nothing is left, 2 something is, 3 the cluster cannot be asked, 64 usage.")]
     Cleanup(cleanup::Options),
+    /// Takes secrets out of standard input, as it is done with all that goes into a bundle, and writes what is left to
+    /// standard output.
+    #[command(after_help = "Exit codes: 0 done, 3 it cannot be looked into or written, 64 usage.")]
+    Redact,
 }
 
 /// A run that asks a cluster.
@@ -137,6 +142,13 @@ fn execute(cli: Cli) -> anyhow::Result<u8> {
         let done = runtime()?.block_on(cleanup::run(options, &mut io::stdout().lock()))?;
         return Ok(if done { 0 } else { Outcome::Partial.code() });
     }
+    if matches!(cli.command, Some(Command::Redact)) {
+        let masked = Redaction::new().copy(&mut io::stdin().lock(), &mut io::stdout().lock());
+        let masked = masked.context("what was not written cannot be shown without its secrets")?;
+        let kinds: Vec<String> = masked.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        eprintln!("masked  {}", if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") });
+        return Ok(0);
+    }
     let (output, job) = match job(cli) {
         Ok(job) => job,
         Err(error) => {
@@ -183,7 +195,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
             };
             Ok((run.output, job))
         }
-        Some(Command::Cleanup(_)) | None => {
+        Some(Command::Cleanup(_) | Command::Redact) | None => {
             let run = cli.cluster;
             let node = run.this_host.then(|| node::Options::this_host(run.node_name));
             let name = cluster::name(&run.cluster);
@@ -300,12 +312,14 @@ async fn wait_for(run: &Run, node: tokio::task::JoinHandle<anyhow::Result<()>>) 
 }
 
 fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
+    // Every byte of every item passes this, and there is no other writer.
+    let options = WriteOptions { filters: Redaction::new().filters(), ..WriteOptions::default() };
     if job.framed {
-        return Ok(BundleWriter::create_framed(Box::new(io::stdout()), WriteOptions::default()));
+        return Ok(BundleWriter::create_framed(Box::new(io::stdout()), options));
     }
     let path = match &job.out {
         Some(path) if path == Path::new("-") => {
-            return BundleWriter::create_stream(Box::new(io::stdout()), README, WriteOptions::default())
+            return BundleWriter::create_stream(Box::new(io::stdout()), README, options)
                 .context("cannot write to standard output");
         }
         Some(path) => path.clone(),
@@ -315,7 +329,7 @@ fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
         }
     };
     let elsewhere = "choose another place with --out, or standard output with --out -";
-    BundleWriter::create(&path, README).map_err(|error| anyhow::anyhow!("{error}; {elsewhere}"))
+    BundleWriter::create_with(&path, README, options).map_err(|error| anyhow::anyhow!("{error}; {elsewhere}"))
 }
 
 const README: &str = include_str!("README.bundle.txt");

@@ -10,4 +10,5 @@ pub mod cluster;
 pub mod node;
 pub mod plan;
 pub mod reach;
+pub mod redact;
 pub mod run;

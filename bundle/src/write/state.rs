@@ -43,7 +43,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(archive: Option<ZipWriter<Sink>>) -> State {
-        let taken = [layout::README, layout::MANIFEST];
+        let taken = [layout::README, layout::REDACTIONS, layout::MANIFEST];
         State {
             archive,
             stage: None,
