@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::reach::{self, cleanup};
 use crate::redact::Redaction;
 use crate::run::finish::{Outcome, finish, print_last_lines};
-use crate::run::{Progress, Run, signals, space};
+use crate::run::{Limits, Progress, Run, signals, space};
 use crate::{cluster, node};
 
 /// The exit code of a command line that cannot be understood (sysexits' EX_USAGE).
@@ -98,6 +98,8 @@ struct Output {
     /// Prints every request, command and path with its cost and bound; contacts nobody and writes nothing.
     #[arg(long)]
     plan: bool,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 /// What a run consists of, decided before anything is contacted.
@@ -110,6 +112,7 @@ struct Job {
     /// The middle of the default file name.
     name: String,
     budget: Duration,
+    limits: Limits,
     plan: Plan,
 }
 
@@ -164,6 +167,7 @@ fn execute(cli: Cli) -> anyhow::Result<u8> {
             _ => Ok(0),
         };
     }
+    crate::run::be_gentle();
     let runtime = runtime()?;
     let outcome = runtime.block_on(collect(job))?;
     // A thread that hangs in the kernel (a dead NFS mount) must not keep the finished bundle's author waiting.
@@ -190,6 +194,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
                 framed: run.framed,
                 name,
                 budget: Duration::from_secs(run.deadline),
+                limits: run.output.limits.clone(),
                 plan,
                 node: Some(run.node),
             };
@@ -213,6 +218,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
                 framed: false,
                 name,
                 budget: Duration::from_secs(run.deadline),
+                limits: run.output.limits.clone(),
                 plan: Plan::new(lines).with_each_node(each_node),
             };
             Ok((run.output, job))
@@ -222,29 +228,33 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
 
 /// Gathers everything, and writes the bundle whatever happened on the way.
 async fn collect(job: Job) -> anyhow::Result<Outcome> {
-    crate::run::be_gentle();
     let programs = match &job.reach {
         Some(options) => Some(reach::Programs::read(&options.node_binary)?),
         None => None,
     };
     let kind = if job.cluster.is_some() { RunKind::Cluster } else { RunKind::Node };
-    // Where the cluster is all that is asked, nothing is written before it answers: a bundle in which nothing is of the
-    // cluster would only look like one.
+    // Where the cluster is all that is asked and its credentials are of no use, there is nothing to write. A server that
+    // does not answer is told in a bundle, which then has the manifest alone.
     let connected = match &job.cluster {
-        Some(options) if job.node.is_none() => Some(cluster::connect(options).await?),
+        Some(options) if job.node.is_none() => match cluster::connect(options).await {
+            Err(error) if !error.is::<cluster::Unreachable>() => return Err(error),
+            answered => Some(answered),
+        },
         _ => None,
     };
     let to_stdout = job.framed || job.out.as_deref() == Some(Path::new("-"));
+    // Before there is a file that a signal could leave behind.
+    let signals = signals::Signals::take().context("cannot listen for signals")?;
     let writer = writer(&job)?;
-    let run = Run::new(writer, job.budget, Progress::on_stderr(job.plan.lines().len()));
-    signals::listen(&run).context("cannot listen for signals")?;
+    let run = Run::new(writer, job.budget, job.limits.clone(), Progress::on_stderr(job.plan.lines().len()));
+    signals.end(&run);
 
     let node = job.node.map(|options| {
         let run = run.clone();
         tokio::task::spawn_blocking(move || node::collect(&run, &options))
     });
     let connection = match (connected, &job.cluster) {
-        (Some(connection), _) => Some(Ok(connection)),
+        (Some(connection), _) => Some(connection),
         // The host is read meanwhile, and a signal need not wait for a server that does not answer.
         (None, Some(options)) => Some(tokio::select! {
             connection = cluster::connect(options) => connection,
@@ -329,6 +339,7 @@ fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
         }
     };
     let elsewhere = "choose another place with --out, or standard output with --out -";
+    space::look_before(&path, &job.limits).map_err(|error| anyhow::anyhow!("{error}; {elsewhere}"))?;
     BundleWriter::create_with(&path, README, options).map_err(|error| anyhow::anyhow!("{error}; {elsewhere}"))
 }
 

@@ -32,10 +32,10 @@ fn a_host_is_its_own_and_leaves_nothing() {
 }
 
 /// A network namespace, removed when dropped.
-struct Namespace(String);
+pub(crate) struct Namespace(pub(crate) String);
 
 impl Namespace {
-    fn create(name: &str) -> Self {
+    pub(crate) fn create(name: &str) -> Self {
         let name = format!("dossier-{name}-{}", id());
         assert!(Command::new("ip").args(["netns", "add", &name]).status().unwrap().success());
         assert!(Path::new("/run/netns").join(&name).exists());

@@ -7,6 +7,8 @@ mod browser;
 mod cluster;
 mod cluster_content;
 mod host;
+mod limits;
 mod node;
 mod offline;
 mod samples;
+mod stops;

@@ -28,6 +28,8 @@ pub enum Fault {
     Reset,
     /// The connection is reset after this many bytes of the real answer, head included.
     CutAfter(usize),
+    /// The real answer, a byte in a tenth of a second.
+    Drip,
     /// The real answer, later.
     Delay(Duration),
 }
@@ -187,6 +189,16 @@ fn answer(
             let mut real = io::Read::take(ask(reader, head, upstream)?, bytes as u64);
             io::copy(&mut real, client)?;
             reset(client)
+        }
+        Some(Fault::Drip) => {
+            let mut real = ask(reader, head, upstream)?;
+            let mut byte = [0; 1];
+            // Until it is all, or the client has had enough.
+            while real.read(&mut byte)? > 0 {
+                client.write_all(&byte)?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Ok(())
         }
         Some(Fault::Delay(_)) | None => io::copy(&mut ask(reader, head, upstream)?, client).map(|_| ()),
     }

@@ -89,6 +89,11 @@ pub fn name(options: &Options) -> String {
     }
 }
 
+/// The API server did not answer, though there are credentials for it: a fact about the cluster that is worth a bundle.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(String);
+
 /// Reads the credentials and sends the first request. An error is a line that says what to do.
 pub async fn connect(options: &Options) -> anyhow::Result<Connection> {
     let (config, name) = config(options).await?;
@@ -112,11 +117,11 @@ pub async fn connect(options: &Options) -> anyhow::Result<Connection> {
         first => first,
     };
     let first = first.map_err(|failure| {
-        anyhow::anyhow!(
+        Unreachable(format!(
             "the API server {server} cannot be reached: {}; check that `kubectl version` works from here, or read hosts \
              one by one with `dossier-collect node`",
             failure.reason
-        )
+        ))
     })?;
     let request_timeout = Duration::from_secs(options.request_timeout);
     Ok(Connection { client, name, server, tls_server_name, proxied, request_timeout, first })

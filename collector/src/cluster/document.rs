@@ -9,8 +9,8 @@ use super::failure::Failure;
 use super::request::{Answer, Ask, Requests};
 use super::strip::{Profile, Stripper};
 
-/// Asks, and writes the answer's body to `path`; what fails is recorded. Answers of other statuses than 2xx are
-/// content as well where `any_status` says so.
+/// Asks, and writes the answer's body to `path`; what fails is recorded. Where `any_status` says so, answers of other
+/// statuses than 2xx are content as well; a refusal is none.
 pub fn gather(requests: &Requests, draft: ItemDraft, ask: &Ask, path: String, longest: u64, any_status: bool) {
     let run = requests.run();
     let started = Timestamp::now();
@@ -22,6 +22,9 @@ pub fn gather(requests: &Requests, draft: ItemDraft, ask: &Ask, path: String, lo
 }
 
 fn write(requests: &Requests, draft: ItemDraft, answer: Answer, path: String, longest: u64) -> Result<(), Failure> {
+    if let Some(refusal) = refusal(answer.status) {
+        return Err(refusal);
+    }
     let mut end = ItemEnd::new(ItemStatus::Ok);
     if !answer.status.is_success() {
         end.exit_code = Some(i32::from(answer.status.as_u16()));
@@ -36,6 +39,12 @@ fn write(requests: &Requests, draft: ItemDraft, answer: Answer, path: String, lo
     // What cannot be written is the writer's to report when the item ends.
     let _ = item.write_all(&body);
     item.end(end).map_err(|error| Failure::writing(&error))
+}
+
+/// A server that does not let us in tells nothing of what was asked.
+pub fn refusal(status: http::StatusCode) -> Option<Failure> {
+    let refused = matches!(status.as_u16(), 401 | 403);
+    refused.then(|| Failure::answered(status.as_u16(), "", "", None))
 }
 
 /// Asks for one object, strips it and writes it as a line; what fails is recorded.

@@ -143,6 +143,11 @@ fn round_trips(requests: &Requests, line: &PlanLine, deadline: Instant) {
     }
     let run = requests.run();
     let draft = run.draft(line, Source::Request(path.to_owned()));
+    let statuses = trips.requests.iter().map(|trip| http::StatusCode::from_u16(trip.http_status?).ok());
+    if let Some(Some(refusal)) = statuses.map(|status| document::refusal(status?)).min_by_key(Option::is_some) {
+        run.record(draft, refusal.end(), Timestamp::now());
+        return;
+    }
     let text = serde_json::to_vec(&trips).unwrap_or_default();
     write(run, run.begin(draft, layout::cluster_file("health.json")), &text, ItemEnd::new(ItemStatus::Ok));
 }

@@ -17,9 +17,7 @@ use super::request::{Ask, Requests};
 use crate::plan::{Cost, PlanLine};
 use crate::run::Run;
 
-/// The longest log of a container.
-const BYTES: u64 = 10 << 20;
-/// The most lines of a container. The kubelet takes the newest lines first and cuts them at [`BYTES`] then, so that
+/// The most lines of a container. The kubelet takes the newest lines first and cuts them at the bound of an item then, so that
 /// without this bound the newest would be what is cut.
 const LINES: u64 = 20_000;
 /// How far back a current log goes.
@@ -42,8 +40,7 @@ const UNWELL: &str = "log.unwell";
 
 /// The lines of the plan.
 pub fn plan() -> Vec<PlanLine> {
-    let bound =
-        |pods: usize| format!("{pods} pods; a container {} MiB, {LINES} lines, {} h", BYTES >> 20, SECONDS / 3600);
+    let bound = |pods: usize| format!("{pods} pods; a container --item-mb, {LINES} lines, {} h", SECONDS / 3600);
     let mut lines: Vec<PlanLine> = COMPONENTS
         .iter()
         .map(|component| {
@@ -155,7 +152,7 @@ impl Logs {
     pub fn gather(&self, wanted: &Wanted) {
         let run = self.requests.run();
         let started = Timestamp::now();
-        let path = wanted.url();
+        let path = wanted.url(run.limits().item_bytes());
         let draft = ItemDraft {
             id: wanted.line.clone(),
             scope: Scope::Pod(wanted.namespace.clone(), wanted.pod.clone()),
@@ -200,7 +197,8 @@ impl Logs {
         let place = layout::container_log(&wanted.namespace, &wanted.pod, &wanted.container, wanted.previous);
         let mut item = self.requests.run().begin(draft, place).map_err(|error| Failure::writing(&error))?;
         // The kubelet is trusted to keep the bound, but not blindly.
-        let mut body = body.take(2 * BYTES);
+        let most = self.requests.run().limits().item_bytes();
+        let mut body = body.take(2 * most);
         let mut buffer = vec![0; 64 << 10];
         let (mut bytes, mut lines) = (0, 0);
         let mut end = loop {
@@ -217,8 +215,8 @@ impl Logs {
             lines += part.iter().filter(|&&byte| byte == b'\n').count() as u64;
         };
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if end.status == ItemStatus::Ok && bytes >= BYTES {
-            end = ItemEnd::because(ItemStatus::Truncated, format!("at most {} MiB are taken", BYTES >> 20));
+        if end.status == ItemStatus::Ok && bytes >= most {
+            end = ItemEnd::because(ItemStatus::Truncated, format!("at most {most} bytes are taken (--item-mb)"));
         } else if end.status == ItemStatus::Ok && lines >= LINES {
             end = ItemEnd::because(ItemStatus::Truncated, format!("the newest {LINES} lines"));
         }
@@ -227,11 +225,11 @@ impl Logs {
 }
 
 impl Wanted {
-    fn url(&self) -> String {
+    fn url(&self, bytes: u64) -> String {
         // What a container that ended last week said at its end is as telling as what one says today.
         let which = if self.previous { "previous=true".to_owned() } else { format!("sinceSeconds={SECONDS}") };
         format!(
-            "/api/v1/namespaces/{}/pods/{}/log?container={}&{which}&timestamps=true&tailLines={LINES}&limitBytes={BYTES}",
+            "/api/v1/namespaces/{}/pods/{}/log?container={}&{which}&timestamps=true&tailLines={LINES}&limitBytes={bytes}",
             self.namespace, self.pod, self.container
         )
     }

@@ -38,7 +38,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::config_map::Matching;
-pub use self::connection::{Connection, Options, connect, name};
+pub use self::connection::{Connection, Options, Unreachable, connect, name};
 use self::discovery::Discovery;
 use self::health::Check;
 use self::list::{Lists, Outcome};

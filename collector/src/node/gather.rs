@@ -81,11 +81,12 @@ fn by_variant(
     let draft = context.run.draft(line, Source::Argv(variant.argv.clone()));
     let item = LazyItem::new(context.run, draft, context.path(variant.path));
     let time = context.run.time_for(command.time);
+    let cap = context.run.limits().cap(command.cap);
     let stopped = || context.run.stopped().is_some();
 
     let mut counted = command.count_rules.map(|_| super::iptables_counts::Counter::default());
     let (mut item, dropped, outcome) = if let Some(edit) = command.edit {
-        let mut capped = Capped::new(Vec::new(), command.cap);
+        let mut capped = Capped::new(Vec::new(), cap);
         let outcome = run(&argv, time, &stopped, &mut capped);
         let (bytes, dropped) = capped.finish()?;
         let mut item = item;
@@ -98,7 +99,7 @@ fn by_variant(
         }
         (item, dropped, outcome)
     } else {
-        let mut sink = Counting { out: Capped::new(item, command.cap), counter: counted.as_mut() };
+        let mut sink = Counting { out: Capped::new(item, cap), counter: counted.as_mut() };
         let outcome = run(&argv, time, &stopped, &mut sink);
         let (item, dropped) = sink.out.finish()?;
         (item, dropped, outcome)
@@ -192,6 +193,7 @@ pub fn copy(
     edit: Option<super::item::Edit>,
 ) -> anyhow::Result<()> {
     let link_target = opened.link_target.clone();
+    let cap = context.run.limits().cap(cap);
     let mut item = LazyItem::new(context.run, draft, context.path(path));
     let read = match edit {
         None => {

@@ -142,6 +142,13 @@ fn work(context: &Context<'_>, items: Vec<NodeItem>) -> anyhow::Result<()> {
         if context.run.stopped().is_some() {
             break;
         }
+        if context.run.node_is_full() {
+            let end =
+                ItemEnd::because(ItemStatus::NotReached, "as much of the node was kept before as may be (--node-mb)");
+            let draft = context.run.draft(&item.line(&context.scope), Source::Computed(item.what.clone()));
+            context.run.record(draft, end, Timestamp::now());
+            continue;
+        }
         // One item that cannot be written must not hide the others; a full disk ends them all.
         if let Err(error) = gather::gather(context, &item) {
             if space::is_full(&error) {

@@ -9,11 +9,14 @@ pub mod command;
 pub mod enter_root;
 pub mod finish;
 pub mod lazy;
+pub mod limits;
 pub mod progress;
 pub mod signals;
 pub mod space;
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,16 +26,29 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::plan::PlanLine;
+pub use limits::Limits;
 pub use progress::Progress;
 
-/// Steps back behind everything else on the host: lowest CPU priority, and no core dumps that would fill a disk. Where
-/// the system refuses, the run goes on as it is. The kernel derives the priority of disk requests from that of the
-/// process while none is set, so the idle class of ionice(1) need not be asked for.
+/// Steps back behind everything else on the host: lowest CPU priority, the idle class of disk requests, and no core dumps
+/// that would fill a disk. Where the system refuses, the run goes on as it is.
+///
+/// The kernel keeps both priorities by thread, and hands them on to threads and processes that are started later: this is
+/// to be called before there are others. No safe call sets the class of disk requests, so ionice(1) is asked to; without
+/// it, the kernel derives the lowest priority of the usual class from the processor's.
 pub fn be_gentle() {
     let _ = rustix::process::setpriority_process(None, 19);
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    if let Some(ionice) = command::find_program(Path::new("/"), "ionice") {
+        let own = std::process::id().to_string();
+        let _ = command::run(&[ionice, "-c3".to_owned(), "-p".to_owned(), own], IONICE, &|| false, &mut io::sink());
+    }
 }
+
+/// What ionice(1) may take.
+const IONICE: Duration = Duration::from_secs(2);
+/// Content after which the disk's free space is looked at again.
+const LOOK_EVERY: u64 = 4_000_000;
 
 /// What all parts of a run share.
 #[derive(Clone)]
@@ -47,6 +63,9 @@ struct Shared {
     stop: watch::Sender<Option<Ended>>,
     progress: Progress,
     notes: Mutex<Notes>,
+    limits: Limits,
+    /// Content of nodes so far. A run reads one node itself; others are read by collectors with a bound of their own.
+    of_node: AtomicU64,
 }
 
 /// What the manifest says besides the items.
@@ -62,7 +81,7 @@ pub(crate) struct Notes {
 
 impl Run {
     /// A run that writes with `writer` and ends after `budget`.
-    pub fn new(writer: BundleWriter, budget: Duration, progress: Progress) -> Run {
+    pub fn new(writer: BundleWriter, budget: Duration, limits: Limits, progress: Progress) -> Run {
         let (stop, _) = watch::channel(None);
         let shared = Shared {
             writer,
@@ -71,6 +90,8 @@ impl Run {
             stop,
             progress,
             notes: Mutex::default(),
+            limits,
+            of_node: AtomicU64::new(0),
         };
         Run { shared: Arc::new(shared) }
     }
@@ -85,9 +106,31 @@ impl Run {
         self.shared.deadline
     }
 
-    /// The time that an item may take: what it asks for, or what is left of the run.
+    /// The bounds of the run.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Whether as much of the node was kept as may be; the bound is noted once.
+    pub fn node_is_full(&self) -> bool {
+        let most = self.limits().node_bytes();
+        if self.shared.of_node.load(Ordering::Relaxed) < most {
+            return false;
+        }
+        let mut notes = self.notes();
+        if !notes.limits.iter().any(|hit| hit.limit == "node-mb") {
+            notes.limits.push(LimitHit {
+                limit: "node-mb".to_owned(),
+                value: format!("{most} bytes"),
+                effect: "what of the node was not read before is missing".to_owned(),
+            });
+        }
+        true
+    }
+
+    /// The time that an item may take: what it asks for or was given, or what is left of the run.
     pub fn time_for(&self, item: Duration) -> Duration {
-        item.min(self.shared.deadline.saturating_duration_since(Instant::now()))
+        self.limits().time(item).min(self.shared.deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Why the run is to stop, once it is. Threads ask this between steps and at least ten times a second.
@@ -136,15 +179,15 @@ impl Run {
         self.shared.progress.begin(&draft);
         let plan = (draft.scope.clone(), draft.plan.clone());
         let writer = self.shared.writer.begin(draft, path)?;
-        Ok(Item { writer, plan, progress: self.shared.progress.clone() })
+        Ok(Item { writer, plan, run: self.clone(), unlooked: 0 })
     }
 
-    /// Ends the run where there is no room for more; looked at whenever an item begins.
+    /// Ends the run where there is no room for more; looked at whenever an item begins, and while a long one is written.
     pub(crate) fn mind_space(&self) {
         if self.shared.stop.borrow().is_some() {
             return;
         }
-        if let Some(full) = space::look(&self.shared.writer) {
+        if let Some(full) = space::look(&self.shared.writer, self.limits()) {
             self.note_limit(full.limit, full.value, "the run ended; what was not gathered before is missing");
             self.tell_to_stop(full.why);
         }
@@ -195,7 +238,9 @@ impl Run {
 pub struct Item {
     writer: ItemWriter,
     plan: (Scope, String),
-    progress: Progress,
+    run: Run,
+    /// Bytes since the disk was looked at.
+    unlooked: u64,
 }
 
 impl Item {
@@ -214,7 +259,7 @@ impl Item {
         let status =
             if end.status == ItemStatus::Ok && self.writer.bytes() == 0 { ItemStatus::Empty } else { end.status };
         self.writer.end(end)?;
-        self.progress.ended(&self.plan.0, &self.plan.1, status);
+        self.run.progress().ended(&self.plan.0, &self.plan.1, status);
         Ok(())
     }
 }
@@ -222,7 +267,15 @@ impl Item {
 impl Write for Item {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.writer.write(bytes)?;
-        self.progress.add_bytes(n as u64);
+        self.run.progress().add_bytes(n as u64);
+        if matches!(self.plan.0, Scope::Node(_)) {
+            self.run.shared.of_node.fetch_add(n as u64, Ordering::Relaxed);
+        }
+        self.unlooked += n as u64;
+        if self.unlooked >= LOOK_EVERY {
+            self.unlooked = 0;
+            self.run.mind_space();
+        }
         Ok(n)
     }
 

@@ -3,22 +3,32 @@
 use std::io;
 
 use bundle::manifest::Ended;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Run;
 
-/// Begins to listen; from here on none of the three signals ends the program by itself. SIGHUP is among them because
-/// the collector is often run over an ssh session that breaks, on a node whose network is what is wrong.
-pub fn listen(run: &Run) -> io::Result<()> {
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let mut signals = signal(kind)?;
-        let run = run.clone();
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                run.progress().say("stopping; what was gathered so far is being written");
-                run.tell_to_stop(Ended::Signal);
-            }
-        });
+/// The three signals, taken but not yet answered.
+pub struct Signals(Vec<Signal>);
+
+impl Signals {
+    /// Begins to listen; from here on none of the three signals ends the program by itself. What comes before
+    /// [`Signals::end`] is not lost. SIGHUP is among them because the collector is often run over an ssh session that
+    /// breaks, on a node whose network is what is wrong.
+    pub fn take() -> io::Result<Signals> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        kinds.into_iter().map(signal).collect::<io::Result<_>>().map(Signals)
     }
-    Ok(())
+
+    /// Ends the run when one comes.
+    pub fn end(self, run: &Run) {
+        for mut signals in self.0 {
+            let run = run.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    run.progress().say("stopping; what was gathered so far is being written");
+                    run.tell_to_stop(Ended::Signal);
+                }
+            });
+        }
+    }
 }

@@ -6,10 +6,7 @@ use std::path::Path;
 use bundle::manifest::Ended;
 use bundle::{BundleWriter, WriteError};
 
-/// What stays free on the disk that the bundle is written to; the manifest needs some of it.
-const KEPT_FREE: u64 = 64_000_000;
-/// What a bundle may grow to, as it lies on the disk.
-const BUNDLE_AT_MOST: u64 = 1_000_000_000;
+use super::Limits;
 
 /// A limit that was met: its name, its value, and why the run ends.
 pub struct Full {
@@ -22,17 +19,33 @@ pub struct Full {
 }
 
 /// Looks whether there is room for more.
-pub fn look(writer: &BundleWriter) -> Option<Full> {
+pub fn look(writer: &BundleWriter, limits: &Limits) -> Option<Full> {
     let held = writer.bytes_written() + writer.bytes_in_flight();
-    if held > BUNDLE_AT_MOST {
-        return Some(Full { limit: "bundle size", value: format!("{BUNDLE_AT_MOST} bytes"), why: Ended::Space });
+    let most = limits.bundle_bytes();
+    if held > most {
+        return Some(Full { limit: "bundle-mb", value: format!("{most} bytes"), why: Ended::Space });
     }
     let free = writer.folder().and_then(free)?;
-    (free < KEPT_FREE).then(|| Full {
-        limit: "disk space kept free",
-        value: format!("{KEPT_FREE} bytes, {free} were left"),
+    let kept = limits.keep_free_bytes();
+    (free < kept).then(|| Full {
+        limit: "keep-free-mb",
+        value: format!("{kept} bytes, {free} were left"),
         why: Ended::Space,
     })
+}
+
+/// Looks, before anything is written, whether there is room for a bundle at this path.
+pub fn look_before(bundle: &Path, limits: &Limits) -> anyhow::Result<()> {
+    let folder = bundle.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let kept = limits.keep_free_bytes();
+    match free(folder) {
+        Some(free) if free < kept => anyhow::bail!(
+            "cannot write {}: {free} bytes are free in {}, and {kept} are kept free (--keep-free-mb)",
+            bundle.display(),
+            folder.display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Bytes that this user may still write on a file system; none where it does not tell.

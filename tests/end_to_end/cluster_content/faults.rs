@@ -1,10 +1,13 @@
 //! One answer fails in every way in which answers fail, and no other is the worse for it.
 
-use std::time::Duration;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use bundle::ItemStatus;
 use serde_json::Value;
 use tests::fault_proxy::{Fault, FaultProxy};
+use tests::pki::{ALWAYS, Authority, Validity};
 use tests::{ApiServer, Options, User, require};
 
 use super::{Collected, item, text};
@@ -195,4 +198,91 @@ fn eight_requests_are_in_flight_and_the_server_does_not_indent() {
     // The namespaces are written as they came: an object a line.
     let namespaces = text(&bundle, "cluster/core/namespaces.json");
     assert!(namespaces.lines().skip(1).all(|line| line.starts_with("{\"") || line == "]}"), "{namespaces}");
+}
+
+#[test]
+fn who_is_let_in_nowhere_leaves_the_manifest_alone() {
+    let server = require!(ApiServer::shared());
+    for (code, reason, message) in
+        [(401, "Unauthorized", "Unauthorized"), (403, "Forbidden", "everything is forbidden")]
+    {
+        let proxy = FaultProxy::start(server, User::Admin).unwrap();
+        proxy.spoil(" /", Fault::Answer(code, "", status(code, reason, message)), usize::MAX);
+        let collected = Collected::run(&proxy.kubeconfig(), &["--request-timeout", "4"]);
+        let bundle = collected.bundle();
+        let content: Vec<_> = bundle.manifest().items.iter().filter(|item| item.path.is_some()).collect();
+        assert!(content.is_empty(), "{content:#?}");
+        assert_eq!(collected.code(), 3, "{}", collected.stderr());
+        let forbidden = bundle.manifest().items.iter().filter(|item| item.status == ItemStatus::Forbidden);
+        assert!(forbidden.count() > 30, "{code}");
+        assert_eq!(collected.left().len(), 1, "{:?}", collected.left());
+    }
+}
+
+#[test]
+fn half_of_an_answer() {
+    let fault = Fault::Answer(
+        200,
+        "",
+        r#"{"kind":"ServiceList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"na"#.into(),
+    );
+    only_services_become(fault, ItemStatus::Unreachable, "ends in the middle of the list");
+}
+
+#[test]
+fn no_answer_but_something_else() {
+    only_services_become(Fault::Answer(200, "", "<html>log in first</html>".into()), ItemStatus::Error, "");
+}
+
+#[test]
+fn an_answer_that_drips() {
+    only_services_become(Fault::Drip, ItemStatus::Timeout, "4 s");
+}
+
+/// Ended long ago.
+const PAST: Validity = Validity { from: "20200101000000Z", until: "20210101000000Z" };
+
+#[test]
+fn an_expired_certificate_of_the_server_is_named() {
+    let openssl = require!(require::program("openssl"));
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::create(folder.path()).unwrap();
+    authority.issue("server", "/CN=kube-apiserver", "IP:127.0.0.1", PAST).unwrap();
+    authority.issue("admin", "/O=system:masters/CN=admin", "", ALWAYS).unwrap();
+    // Who does not believe the certificate sends no request, so that any server of TLS does.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = Command::new(openssl);
+    server.args(["s_server", "-quiet", "-cert", "server.crt", "-key", "server.key", "-accept", &port.to_string()]);
+    let mut server = server.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() && began.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let kubeconfig = authority.kubeconfig("admin", "late", &format!("https://127.0.0.1:{port}")).unwrap();
+    let collected = Collected::run(&kubeconfig, &[]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(collected.code(), 3, "{}", collected.stderr());
+    assert!(collected.stderr().contains("expired"), "{}", collected.stderr());
+    let bundle = collected.bundle();
+    let nodes = item(&bundle, "api.nodes");
+    assert_eq!(nodes.status, ItemStatus::Unreachable);
+    assert!(nodes.reason.as_ref().is_some_and(|reason| reason.contains("expired")), "{nodes:?}");
+    assert!(bundle.manifest().items.iter().all(|item| item.path.is_none()));
+}
+
+#[test]
+fn an_expired_certificate_of_ours_is_a_refusal() {
+    let server = require!(ApiServer::shared());
+    server.authority().issue("late", "/O=system:masters/CN=late", "", PAST).unwrap();
+    let kubeconfig = server.authority().kubeconfig("late", "real", server.url()).unwrap();
+    let collected = Collected::run(&kubeconfig, &[]);
+    let bundle = collected.bundle();
+    let nodes = item(&bundle, "api.nodes");
+    assert_eq!(nodes.status, ItemStatus::Forbidden, "{nodes:?}");
+    assert!(nodes.reason.as_ref().is_some_and(|reason| reason.contains("401")), "{nodes:?}");
+    // What the server shows to everybody before it asks who we are.
+    let content: Vec<_> = bundle.manifest().items.iter().filter_map(|item| item.path.as_deref()).collect();
+    assert_eq!(content, ["cluster/server-certificates.json"]);
+    assert_eq!(collected.code(), 2, "{}", collected.stderr());
 }
