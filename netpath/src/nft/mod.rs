@@ -1,4 +1,4 @@
-//! Native nftables rule sets, from `nft -j list ruleset`.
+//! Native nftables rule sets, from `nft -j list ruleset` or from the text of `nft list ruleset`.
 //!
 //! Read are the constructs that kube-proxy, firewalld, Calico and Docker emit; everything else is kept verbatim and is
 //! an unknown to the walk. Tables that iptables-nft manages lose their matches here (`xt`), so the walk takes those
@@ -8,6 +8,7 @@ mod expression;
 mod operand;
 mod parse;
 mod statement;
+mod text;
 
 use std::sync::Arc;
 
@@ -15,7 +16,9 @@ pub use self::expression::{Domain, Expression};
 pub(crate) use self::operand::holds as operand_holds;
 pub use self::operand::{Operand, Value};
 pub use self::parse::parse;
+pub(crate) use self::statement::read_verdict_of;
 pub use self::statement::{Nat, NatKind, Statement, VerdictMap, VerdictWord};
+pub use self::text::parse_text;
 
 use crate::address::Family;
 use crate::iptables::Policy;
@@ -31,7 +34,9 @@ pub enum TableFamily {
     Ip6,
     /// `inet`: both.
     Inet,
-    /// `bridge`, `arp`, `netdev`: not called at the IP hooks.
+    /// `bridge`: called for frames that a bridge forwards, not for packets that are routed.
+    Bridge,
+    /// `arp`, `netdev`: not called at the IP hooks.
     Other,
 }
 
@@ -42,8 +47,40 @@ impl TableFamily {
             Self::Ip => family == Family::V4,
             Self::Ip6 => family == Family::V6,
             Self::Inet => true,
-            Self::Other => false,
+            Self::Bridge | Self::Other => false,
         }
+    }
+
+    /// The family of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "ip" => Self::Ip,
+            "ip6" => Self::Ip6,
+            "inet" => Self::Inet,
+            "bridge" => Self::Bridge,
+            "arp" | "netdev" => Self::Other,
+            _ => return None,
+        })
+    }
+
+    /// The priority that a name stands for (nft(8), "Standard priority names").
+    pub(crate) fn priority(self, name: &str) -> Option<i32> {
+        Some(match (self, name) {
+            (Self::Bridge, "dstnat") => -300,
+            (Self::Bridge, "filter") => -200,
+            (Self::Bridge, "out") => 100,
+            (Self::Bridge, "srcnat") => 300,
+            (_, "filter") => 0,
+            (Self::Ip | Self::Ip6 | Self::Inet, name) => match name {
+                "raw" => -300,
+                "mangle" => -150,
+                "dstnat" => -100,
+                "security" => 50,
+                "srcnat" => 100,
+                _ => return None,
+            },
+            _ => return None,
+        })
     }
 }
 
@@ -63,6 +100,8 @@ pub struct NativeTable {
     pub family: TableFamily,
     /// Its name.
     pub name: Box<str>,
+    /// Whether it is switched off: its chains are not registered anywhere.
+    pub dormant: bool,
     /// Its chains.
     pub chains: Vec<NativeChain>,
     /// Its named sets and maps.
@@ -80,6 +119,21 @@ pub struct Base {
     pub nat: bool,
     /// What happens at its end.
     pub policy: Policy,
+}
+
+impl Base {
+    /// `ingress` and `egress` chains are not called at the hooks that are walked.
+    pub(crate) fn of(hook: &str, priority: i32, kind: &str, policy: Policy) -> Option<Self> {
+        let hook = match hook {
+            "prerouting" => Hook::Prerouting,
+            "input" => Hook::Input,
+            "forward" => Hook::Forward,
+            "output" => Hook::Output,
+            "postrouting" => Hook::Postrouting,
+            _ => return None,
+        };
+        Some(Self { hook, priority, nat: kind == "nat", policy })
+    }
 }
 
 /// One chain.

@@ -10,7 +10,6 @@ use super::{
 use crate::iptables::Policy;
 use crate::json::{self, Element, JsonError, string};
 use crate::source::{Cited, Origin};
-use crate::walk::Hook;
 
 /// Reads the tables.
 ///
@@ -38,18 +37,24 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Tables, JsonError> {
 }
 
 fn family(json: &Json) -> Option<TableFamily> {
-    Some(match string(json, "family")? {
-        "ip" => TableFamily::Ip,
-        "ip6" => TableFamily::Ip6,
-        "inet" => TableFamily::Inet,
-        _ => TableFamily::Other,
-    })
+    TableFamily::named(string(json, "family")?)
 }
 
 fn table(tables: &mut Tables, json: &Json) -> Option<()> {
-    let name = string(json, "name")?;
-    tables.tables.push(NativeTable { family: family(json)?, name: name.into(), chains: Vec::new(), sets: Vec::new() });
+    let (family, name, dormant) = (family(json)?, string(json, "name")?.into(), is_dormant(json));
+    tables.tables.push(NativeTable { family, name, dormant, chains: Vec::new(), sets: Vec::new() });
     Some(())
+}
+
+/// Whether the kernel calls none of the table's chains. nft 1.0.6 writes the table's name where the flag should stand, so
+/// any flag counts but those that are known to be others.
+fn is_dormant(json: &Json) -> bool {
+    let dormant = |flag: &Json| !matches!(flag.as_str(), Some("owner" | "persist"));
+    match json.get("flags") {
+        None => false,
+        Some(Json::Array(flags)) => flags.iter().any(dormant),
+        Some(flag) => dormant(flag),
+    }
 }
 
 fn table_of<'t>(tables: &'t mut Tables, json: &Json) -> Option<&'t mut NativeTable> {
@@ -61,6 +66,7 @@ fn chain(tables: &mut Tables, json: &Json, element: &Element) -> Option<()> {
     let table = table_of(tables, json)?;
     let base = match string(json, "hook") {
         None => None,
+        Some(_) if table.dormant => None,
         Some(hook) => base(json, hook),
     };
     table.chains.push(NativeChain {
@@ -72,21 +78,10 @@ fn chain(tables: &mut Tables, json: &Json, element: &Element) -> Option<()> {
     Some(())
 }
 
-/// `ingress` and `egress` chains are not called at the IP hooks.
 fn base(json: &Json, hook: &str) -> Option<Base> {
-    Some(Base {
-        hook: match hook {
-            "prerouting" => Hook::Prerouting,
-            "input" => Hook::Input,
-            "forward" => Hook::Forward,
-            "output" => Hook::Output,
-            "postrouting" => Hook::Postrouting,
-            _ => return None,
-        },
-        priority: i32::try_from(json.get("prio")?.as_i64()?).ok()?,
-        nat: string(json, "type") == Some("nat"),
-        policy: if string(json, "policy") == Some("drop") { Policy::Drop } else { Policy::Accept },
-    })
+    let policy = if string(json, "policy") == Some("drop") { Policy::Drop } else { Policy::Accept };
+    let priority = i32::try_from(json.get("prio")?.as_i64()?).ok()?;
+    Base::of(hook, priority, string(json, "type").unwrap_or_default(), policy)
 }
 
 fn set(tables: &mut Tables, kind: &str, json: &Json, origin: &Origin) -> Option<()> {

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::address::AddrRange;
-use crate::nft::{Expression, Operand};
+use crate::nft::{Expression, Operand, Value};
 use crate::port::PortRange;
 use crate::targets::RejectKind;
 
@@ -103,11 +103,20 @@ impl Statement {
         Self::read_known(json).unwrap_or_else(|| Self::Unknown(json.to_string().into()))
     }
 
-    fn read_known(json: &Json) -> Option<Self> {
+    /// Reads a statement; `None` when it is not understood.
+    pub(super) fn read_known(json: &Json) -> Option<Self> {
         let (key, inner) = json.as_object()?.iter().next()?;
         Some(match key.as_str() {
             "match" => {
                 let op = inner.get("op")?.as_str()?;
+                let (left, right) = (Expression::read(inner.get("left")?)?, Operand::read(inner.get("right")?)?);
+                let right = match (&left, right) {
+                    // No interface at all: nft writes the index 0 as a word here.
+                    (Expression::Fib(..), Operand::Value(Value::Word(word))) if &*word == "0" => {
+                        Operand::Value(Value::Number(0))
+                    }
+                    (_, right) => right,
+                };
                 Self::Match {
                     negated: match op {
                         "==" | "in" => false,
@@ -115,8 +124,8 @@ impl Statement {
                         _ => return None,
                     },
                     bits: op == "in",
-                    left: Expression::read(inner.get("left")?)?,
-                    right: Operand::read(inner.get("right")?)?,
+                    left,
+                    right,
                 }
             }
             "vmap" => {
@@ -139,7 +148,8 @@ impl Statement {
             "reject" => Self::Reject(read_reject(inner)?),
             "dnat" | "snat" | "masquerade" | "redirect" => Self::Nat(read_nat(key, inner)?),
             "notrack" => Self::NoTrack,
-            "counter" | "log" | "set" | "map" => Self::Inert,
+            // Helpers and timeouts change no verdict.
+            "counter" | "log" | "set" | "map" | "ct helper" | "ct timeout" | "ct expectation" => Self::Inert,
             "limit" | "quota" | "ct count" => Self::Limit(json.to_string().into()),
             _ => Self::Verdict(VerdictWord::read(json)?),
         })
@@ -168,7 +178,7 @@ fn read_verdicts(json: &Json) -> Option<Vec<(Operand, VerdictWord)>> {
 }
 
 /// One pair of a verdict map.
-pub(super) fn read_verdict_of(json: &Json) -> Option<(Operand, VerdictWord)> {
+pub(crate) fn read_verdict_of(json: &Json) -> Option<(Operand, VerdictWord)> {
     match json.as_array()?.as_slice() {
         [key, verdict] => Some((Operand::read(key)?, VerdictWord::read(verdict)?)),
         _ => None,
@@ -181,7 +191,12 @@ fn read_reject(json: &Json) -> Option<RejectKind> {
     if kind == "tcp reset" {
         return Some(RejectKind::TcpReset);
     }
-    Some(match json.get("expr").and_then(Json::as_str) {
+    let code = match json.get("expr") {
+        Some(Json::Number(code)) => Some(code_name(kind, code.as_u64()?)?),
+        Some(word) => Some(word.as_str()?),
+        None => None,
+    };
+    Some(match code {
         None | Some("port-unreachable") => RejectKind::PortUnreachable,
         Some("net-unreachable" | "no-route") => RejectKind::NetUnreachable,
         Some("host-unreachable" | "addr-unreachable") => RejectKind::HostUnreachable,
@@ -193,6 +208,32 @@ fn read_reject(json: &Json) -> Option<RejectKind> {
         Some("reject-route") => RejectKind::RejectRoute,
         Some(_) => return None,
     })
+}
+
+/// The word for a code, which `nft -n` prints instead (RFC 792 and 1122, RFC 4443; `icmpx` of nft's own).
+fn code_name(kind: &str, code: u64) -> Option<&'static str> {
+    let codes: &[(u64, &str)] = match kind {
+        "icmp" => &[
+            (0, "net-unreachable"),
+            (1, "host-unreachable"),
+            (2, "prot-unreachable"),
+            (3, "port-unreachable"),
+            (9, "net-prohibited"),
+            (10, "host-prohibited"),
+            (13, "admin-prohibited"),
+        ],
+        "icmpv6" => &[
+            (0, "no-route"),
+            (1, "admin-prohibited"),
+            (3, "addr-unreachable"),
+            (4, "port-unreachable"),
+            (5, "policy-fail"),
+            (6, "reject-route"),
+        ],
+        "icmpx" => &[(0, "no-route"), (1, "port-unreachable"), (2, "host-unreachable"), (3, "admin-prohibited")],
+        _ => return None,
+    };
+    codes.iter().find(|(known, _)| *known == code).map(|(_, name)| *name)
 }
 
 fn read_nat(key: &str, json: &Json) -> Option<Nat> {

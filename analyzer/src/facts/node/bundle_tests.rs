@@ -339,6 +339,18 @@ fn gaps(facts: &Facts) -> Vec<String> {
 }
 
 #[test]
+fn the_text_of_nft_serves_where_its_json_is_missing() {
+    let mut items = Items::new();
+    items.file("n", "node.ip.link", "net/link.json", "", LINK);
+    items.record("n", "node.nft.ruleset", ItemStatus::Timeout, "");
+    items.file("n", "node.nft.text", "firewall/nft.txt", "", "table inet fw {\n\tchain in {\n\t}\n}\n");
+    let facts = items.facts();
+    let nft = facts.node_files("n").unwrap().kernel().unwrap().nft.as_ref().unwrap();
+    assert_eq!(&*nft.tables[0].name, "fw");
+    assert!(!gaps(&facts).iter().any(|gap| gap.contains("nftables")), "{:?}", gaps(&facts));
+}
+
+#[test]
 fn what_the_packet_walk_lacks_is_named_with_its_reason() {
     assert_eq!(gaps(&walkable(&[])), Vec::<String>::new());
     // nft's own list holds the tables of iptables-nft too.

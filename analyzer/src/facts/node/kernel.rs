@@ -26,7 +26,7 @@ pub fn read(folder: &Folder) -> Option<Node> {
     }
     let rules = read_routing_rules(folder, &mut gaps);
     let rulesets = read_rulesets(folder);
-    let nft = folder.parsed("node.nft.ruleset", |path, bytes| nft::parse(path, bytes));
+    let nft = read_nft(folder);
     for (family, number) in FAMILIES {
         gaps.extend(rule_gaps(folder, family, number, &rulesets, nft.as_ref()));
     }
@@ -88,6 +88,14 @@ fn read_ipsets(folder: &Folder) -> Option<ipset::Sets> {
     parsed.or_else(|| is_settled(folder, id).then(ipset::Sets::default))
 }
 
+/// nft's tables: of its JSON, or where that is not there or was cut off, of its text.
+fn read_nft(folder: &Folder) -> Option<Tables> {
+    folder.parsed("node.nft.ruleset", |path, bytes| nft::parse(path, bytes)).or_else(|| {
+        let entry = folder.entry("node.nft.text")?;
+        Some(nft::parse_text(&entry.path, &entry.bytes))
+    })
+}
+
 /// Virtual servers, by ipvsadm or by the kernel's own file.
 fn read_ipvs(folder: &Folder) -> Option<ipvs::Servers> {
     let ids = ["node.ipvs.services", "node.ipvs.proc"];
@@ -134,7 +142,7 @@ fn rule_gaps(
     let of_nft = format!("node.iptables.nft-v{number}");
     let of_legacy = format!("node.iptables.legacy-v{number}");
     let mut all = Vec::new();
-    let native = nft.is_some() && is_settled(folder, "node.nft.ruleset");
+    let native = nft.is_some() && ["node.nft.ruleset", "node.nft.text"].iter().any(|id| is_settled(folder, id));
     // Without its own dump, iptables-nft's tables still stand in nft's list, where what is lost is unknown to the walk.
     if !is_settled(folder, &of_nft) && !native && plain != Some(Backend::Nft) {
         all.push(gap(folder, &of_nft, family, GapKind::Rules, format!("the IPv{number} rules of iptables-nft")));
