@@ -175,6 +175,26 @@ fn commands_run_behind_everything_else() {
     assert_eq!(said, "nice 19\nidle");
 }
 
+#[test]
+fn heavy_items_come_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |arguments: &[&str]| {
+        let output = tests::product::collector().args(["node", "--plan"]).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(plan(&[]).contains(" 0 heavy") && plan(&["--deep"]).contains(" 5 heavy"), "{}", plan(&["--deep"]));
+    let path = folder.path().join("deep.zip");
+    let run = tests::product::collector().args(["node", "--deep", "--out"]).arg(&path).output().unwrap();
+    assert!(matches!(run.status.code(), Some(0 | 2)), "{run:?}");
+    let bundle = Bundle::open(&path, Limits::default()).unwrap();
+    assert_eq!(bundle::verify::verify(&bundle), []);
+    for id in ["conntrack.table", "sock.ss", "ip.link-statistics", "system.sysctl-all", "log.journal-boot"] {
+        let item = item(&bundle, &format!("node.{id}"));
+        assert!(item.path.is_some() || item.reason.is_some() || item.status == ItemStatus::Empty, "{item:?}");
+        assert!(!item.reason.as_deref().unwrap_or_default().contains("a defect"), "{item:?}");
+    }
+}
+
 /// What a host is, as far as a collector could change it: files with size, mode, owner and time, modules, units, processes.
 fn state(host: &Host) -> BTreeMap<String, Vec<u8>> {
     let find = "find / -xdev -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -path /var/log -prune -o \

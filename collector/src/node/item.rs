@@ -124,6 +124,12 @@ impl NodeItem {
         self
     }
 
+    /// Costs what a busy host feels.
+    pub fn heavy(mut self) -> Self {
+        self.cost = Cost::Heavy;
+        self
+    }
+
     /// May take this long.
     pub fn within(mut self, seconds: u64) -> Self {
         if let Gather::Command(command) = &mut self.gather {

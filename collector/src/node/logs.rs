@@ -106,7 +106,8 @@ pub fn items() -> Vec<NodeItem> {
     items
 }
 
-fn journal(host: &Host) -> Result<(), ItemEnd> {
+/// Whether there is a journal, and who would read it.
+pub fn journal(host: &Host) -> Result<(), ItemEnd> {
     if find_program(host.root.dir(), "journalctl").is_none() {
         return Err(ItemEnd::because(ItemStatus::ToolMissing, "journalctl is not installed on this host"));
     }

@@ -8,6 +8,7 @@
 
 mod certificates;
 mod cni;
+mod deep;
 mod dns;
 mod ending;
 mod firewall;
@@ -56,17 +57,20 @@ pub struct Options {
     /// Where the host's root directory is mounted, for a collector that runs in a pod.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
+    /// Adds what a busy host feels: the table of connections, all sockets, statistics of every link, this boot's journal.
+    #[arg(long)]
+    deep: bool,
 }
 
 impl Options {
     /// The host that this runs on, seen from its own root.
     pub fn this_host(node_name: Option<String>) -> Options {
-        Options { node_name, root: PathBuf::from("/") }
+        Options { node_name, root: PathBuf::from("/"), deep: false }
     }
 
     /// A node whose root is mounted somewhere.
     pub fn through_host(node_name: &str, root: impl Into<PathBuf>) -> Options {
-        Options { node_name: Some(node_name.to_owned()), root: root.into() }
+        Options { node_name: Some(node_name.to_owned()), root: root.into(), deep: false }
     }
 
     /// The name of the node, which is its folder below `nodes/`.
@@ -106,14 +110,14 @@ impl Context<'_> {
 /// Everything that will be read and run; touches nothing but the host's name.
 pub fn plan(options: &Options) -> Vec<PlanLine> {
     let scope = options.scope();
-    lanes().iter().flatten().map(|item| item.line(&scope)).collect()
+    lanes(options.deep).iter().flatten().map(|item| item.line(&scope)).collect()
 }
 
 /// The items, in two lanes that are worked through side by side: what takes locks and reads disks, one after the
 /// other, and the rest. The busiest hosts are those that are looked at, so there are no more.
-fn lanes() -> [Vec<NodeItem>; 2] {
+fn lanes(deep: bool) -> [Vec<NodeItem>; 2] {
     let quick = [net::items(), dns::items(), ipam::items(), cni::items(), kubelet::items(), system::items()];
-    let slow = [firewall::items(), logs::items()];
+    let slow = [firewall::items(), logs::items(), if deep { deep::items() } else { Vec::new() }];
     [quick.into_iter().flatten().collect(), slow.into_iter().flatten().collect()]
 }
 
@@ -125,7 +129,7 @@ pub fn collect(run: &Run, options: &Options) -> anyhow::Result<()> {
     system::note(&context);
     netns::mind_another(&context);
     std::thread::scope(|threads| {
-        let workers = lanes().map(|items| threads.spawn(|| work(&context, items)));
+        let workers = lanes(options.deep).map(|items| threads.spawn(|| work(&context, items)));
         let mut outcome = Ok(());
         for worker in workers {
             let worked =

@@ -87,7 +87,7 @@ pub fn items() -> Vec<NodeItem> {
 }
 
 /// `conntrack` asks over nfnetlink, which would load the module that answers.
-fn conntrack_netlink(host: &Host) -> Result<(), ItemEnd> {
+pub fn conntrack_netlink(host: &Host) -> Result<(), ItemEnd> {
     host.modules.need("nf_conntrack")?;
     host.modules.need("nf_conntrack_netlink")
 }
