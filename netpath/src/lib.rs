@@ -19,6 +19,7 @@ pub mod neighbour;
 pub mod nft;
 pub mod node;
 pub mod packet;
+pub mod policy;
 pub mod port;
 pub mod protocol;
 mod reverse_path;
