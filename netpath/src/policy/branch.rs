@@ -183,8 +183,8 @@ pub(super) fn of_tier(policies: &Policies, tier: Tier, at: (&Flow, Side, Option<
             places.filter(|(_, policy)| policy.tier == tier && kinds.contains(&policy.kind)).collect();
         by_priority(&own, at)
     };
-    let earlier = of(&[TierKind::AdminNetworkPolicy, TierKind::BaselineAdminNetworkPolicy]);
-    let later = of(&[TierKind::ClusterNetworkPolicy]);
+    let earlier = of(&[TierKind::Admin, TierKind::BaselineAdmin]);
+    let later = of(&[TierKind::Cluster]);
     contend(vec![earlier, later], "whether AdminNetworkPolicies or ClusterNetworkPolicies are applied first")
 }
 

@@ -110,7 +110,7 @@ fn tier_change(policies: &Policies, flow: &Flow, side: Side, at: (usize, usize))
     let peers = [tier_peer(flow.peer(side), side)?];
     let mut rule = json!({"name": "allow-before-deny", "action": policy.kind.allow(), side.peers(): peers});
     if let Some(port) = port {
-        let field = if policy.kind == TierKind::ClusterNetworkPolicy { "protocols" } else { "ports" };
+        let field = if policy.kind == TierKind::Cluster { "protocols" } else { "ports" };
         rule[field] = json!([port]);
     }
     let patch = add_rule(&policy.object, side.field(), Some(number), rule);
@@ -118,9 +118,9 @@ fn tier_change(policies: &Policies, flow: &Flow, side: Side, at: (usize, usize))
     let object = patched(&policy.object, &patch)?;
     changed.tiers.remove(place);
     let kind = match policy.kind {
-        TierKind::AdminNetworkPolicy => Kind::AdminNetworkPolicy,
-        TierKind::BaselineAdminNetworkPolicy => Kind::BaselineAdminNetworkPolicy,
-        TierKind::ClusterNetworkPolicy => Kind::ClusterNetworkPolicy,
+        TierKind::Admin => Kind::AdminNetworkPolicy,
+        TierKind::BaselineAdmin => Kind::BaselineAdminNetworkPolicy,
+        TierKind::Cluster => Kind::ClusterNetworkPolicy,
     };
     changed.add(kind, &policy.cited.origin.file, object.to_string().as_bytes()).ok()?;
     let resource = format!("{} {}", policy.kind.name().to_ascii_lowercase(), policy.name);
@@ -169,7 +169,7 @@ fn network_ports(flow: &Flow) -> Vec<Value> {
 
 fn tier_port(kind: TierKind, flow: &Flow) -> Option<Value> {
     let (protocol, port) = (protocol_name(flow.protocol)?, flow.port?);
-    Some(if kind == TierKind::ClusterNetworkPolicy {
+    Some(if kind == TierKind::Cluster {
         json!({protocol.to_ascii_lowercase(): {"destinationPort": {"number": port}}})
     } else {
         json!({"portNumber": {"protocol": protocol, "port": port}})

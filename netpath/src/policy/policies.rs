@@ -61,9 +61,9 @@ impl Kind {
     pub fn title(self) -> &'static str {
         match self {
             Self::NetworkPolicy => "NetworkPolicy",
-            Self::AdminNetworkPolicy => TierKind::AdminNetworkPolicy.name(),
-            Self::BaselineAdminNetworkPolicy => TierKind::BaselineAdminNetworkPolicy.name(),
-            Self::ClusterNetworkPolicy => TierKind::ClusterNetworkPolicy.name(),
+            Self::AdminNetworkPolicy => TierKind::Admin.name(),
+            Self::BaselineAdminNetworkPolicy => TierKind::BaselineAdmin.name(),
+            Self::ClusterNetworkPolicy => TierKind::Cluster.name(),
             Self::CalicoNetworkPolicy => "Calico's NetworkPolicy",
             Self::CalicoGlobalNetworkPolicy => "Calico's GlobalNetworkPolicy",
             Self::CalicoHostEndpoint => "Calico's HostEndpoint",
@@ -90,9 +90,9 @@ impl Kind {
 
     fn tier(self) -> Option<TierKind> {
         match self {
-            Self::AdminNetworkPolicy => Some(TierKind::AdminNetworkPolicy),
-            Self::BaselineAdminNetworkPolicy => Some(TierKind::BaselineAdminNetworkPolicy),
-            Self::ClusterNetworkPolicy => Some(TierKind::ClusterNetworkPolicy),
+            Self::AdminNetworkPolicy => Some(TierKind::Admin),
+            Self::BaselineAdminNetworkPolicy => Some(TierKind::BaselineAdmin),
+            Self::ClusterNetworkPolicy => Some(TierKind::Cluster),
             _ => None,
         }
     }

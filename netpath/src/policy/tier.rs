@@ -30,24 +30,24 @@ pub(super) enum Tier {
 /// The kind of a cluster-wide policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TierKind {
-    AdminNetworkPolicy,
-    BaselineAdminNetworkPolicy,
-    ClusterNetworkPolicy,
+    Admin,
+    BaselineAdmin,
+    Cluster,
 }
 
 impl TierKind {
     /// The kind as its objects spell it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::AdminNetworkPolicy => "AdminNetworkPolicy",
-            Self::BaselineAdminNetworkPolicy => "BaselineAdminNetworkPolicy",
-            Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
+            Self::Admin => "AdminNetworkPolicy",
+            Self::BaselineAdmin => "BaselineAdminNetworkPolicy",
+            Self::Cluster => "ClusterNetworkPolicy",
         }
     }
 
     /// How its rules say that they allow.
     pub fn allow(self) -> &'static str {
-        if self == Self::ClusterNetworkPolicy { "Accept" } else { "Allow" }
+        if self == Self::Cluster { "Accept" } else { "Allow" }
     }
 }
 
@@ -122,14 +122,12 @@ impl TierPolicy {
         let name = object.get("metadata")?.get("name")?.as_str()?.into();
         let spec_value = object.get("spec")?;
         let tier = match (kind, spec_value.get("tier").and_then(Value::as_str)) {
-            (TierKind::AdminNetworkPolicy, _) | (TierKind::ClusterNetworkPolicy, Some("Admin")) => Tier::Admin,
-            (TierKind::BaselineAdminNetworkPolicy, _) | (TierKind::ClusterNetworkPolicy, Some("Baseline")) => {
-                Tier::Baseline
-            }
-            (TierKind::ClusterNetworkPolicy, _) => return None,
+            (TierKind::Admin, _) | (TierKind::Cluster, Some("Admin")) => Tier::Admin,
+            (TierKind::BaselineAdmin, _) | (TierKind::Cluster, Some("Baseline")) => Tier::Baseline,
+            (TierKind::Cluster, _) => return None,
         };
         let priority = match spec_value.get("priority") {
-            None if kind == TierKind::BaselineAdminNetworkPolicy => 0,
+            None if kind == TierKind::BaselineAdmin => 0,
             None => return None,
             Some(priority) => u32::try_from(priority.as_u64()?).ok()?,
         };
