@@ -78,9 +78,9 @@ pub(crate) struct Place<'t> {
     origin: Origin,
 }
 
-/// The objects of a file: those of a list (`{"items": […]}`, `{"value": […]}` by the key's name), of a bare array, or
-/// the one object that it holds. Nothing else is an output of the commands that are read so.
-pub(crate) fn objects<'t>(file: &Arc<str>, text: &'t str, key: &str) -> Result<Vec<Place<'t>>, JsonError> {
+/// The objects of a file: those of a list (`{"items": […]}`, `{"value": […]}` by the key, where lists have one), of a
+/// bare array, or the one object that it holds. Nothing else is an output of the commands that are read so.
+pub(crate) fn objects<'t>(file: &Arc<str>, text: &'t str, key: Option<&str>) -> Result<Vec<Place<'t>>, JsonError> {
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| not_output(file, &error))?;
     let mut lines = LineCounter::new(text);
     let raw = whole.get();
@@ -92,7 +92,7 @@ pub(crate) fn objects<'t>(file: &Arc<str>, text: &'t str, key: &str) -> Result<V
         let reason = "it is neither an object nor an array".to_owned();
         return Err(JsonError::NotTheOutput { file: file.to_string(), reason });
     }
-    Ok(match root.member(key) {
+    Ok(match key.and_then(|key| root.member(key)) {
         Some(list) => list.elements(),
         None => vec![root],
     })
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn parts_keep_their_line_and_pointer() {
         let text = "{\"kind\":\"List\",\n\"items\":[\n{\"a\":\n [1,\n {\"b\": 2}]},\n null]}";
-        let items = objects(&Arc::from("f.json"), text, "items").unwrap();
+        let items = objects(&Arc::from("f.json"), text, Some("items")).unwrap();
         assert_eq!(items.len(), 2);
         let inner = items[0].member("a").unwrap().elements()[1].clone();
         assert_eq!(inner.cited().origin.to_string(), "f.json:5#/items/0/a/1");
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn one_object_a_bare_array_and_what_is_neither() {
         let file = Arc::from("f.json");
-        assert_eq!(objects(&file, "{\"spec\": {}}", "items").unwrap().len(), 1);
-        assert_eq!(objects(&file, "\n[{}, {}]", "items").unwrap()[1].cited().origin.to_string(), "f.json:2#/1");
-        assert!(objects(&file, "7", "items").is_err() && objects(&file, "", "items").is_err());
+        assert_eq!(objects(&file, "{\"spec\": {}}", Some("items")).unwrap().len(), 1);
+        assert_eq!(objects(&file, "\n[{}, {}]", Some("items")).unwrap()[1].cited().origin.to_string(), "f.json:2#/1");
+        assert!(objects(&file, "7", Some("items")).is_err() && objects(&file, "", Some("items")).is_err());
     }
 }

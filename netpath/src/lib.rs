@@ -6,8 +6,10 @@
 
 pub mod address;
 pub mod answer;
+pub mod cloud;
 pub mod conntrack;
 pub mod firewalld;
+mod held;
 pub mod interface;
 pub mod ipset;
 pub mod iptables;

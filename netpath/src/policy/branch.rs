@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::endpoint::{Flow, Side};
-use super::held::{Held, add_all};
 use super::network_policy::NetworkPolicy;
 use super::plugin::Plugin;
 use super::policies::Policies;
 use super::tier::{Action, Hit, Tier, TierKind, TierPolicy};
+use crate::held::{Held, add_all};
 use crate::source::Cited;
 use crate::unknown::Unknown;
 

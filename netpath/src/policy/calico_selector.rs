@@ -2,8 +2,8 @@
 //! (<https://docs.tigera.io/calico/latest/reference/resources/networkpolicy#selectors>).
 
 use super::endpoint::Pod;
-use super::held::Held;
 use super::label::Labels;
+use crate::held::Held;
 
 /// Nesting deeper than this is not followed.
 const MAX_DEPTH: usize = 32;

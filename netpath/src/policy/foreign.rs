@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::calico_selector;
 use super::endpoint::{Endpoint, Party, Pod, Side};
-use super::held::Held;
 use super::label::{Labels, Selector};
 use super::plugin::Plugin;
 use super::policies::Kind;
+use crate::held::Held;
 use crate::json::Place;
 use crate::source::Cited;
 use crate::unknown::Unknown;

@@ -5,11 +5,11 @@ use serde::Serialize;
 use super::branch::{self, Because, Branch, End, Missed};
 use super::endpoint::{Flow, Party, Side};
 use super::fix::{self, PolicyFix};
-use super::held::{Held, add_all};
 use super::plugin::{Enforcement, Plugin, Question, ask};
 use super::policies::Policies;
 use super::tier::Tier;
 use crate::answer::Decision;
+use crate::held::{Held, add_all};
 use crate::source::Cited;
 use crate::unknown::Unknown;
 

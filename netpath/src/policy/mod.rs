@@ -20,7 +20,6 @@ mod calico_selector;
 mod endpoint;
 mod fix;
 mod foreign;
-mod held;
 mod judge;
 mod label;
 mod network_policy;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::endpoint::{Flow, Pod, Side};
-use super::held::Held;
 use super::label::Selector;
 use super::peer::{Peer, peer};
 use super::plugin::Plugin;
 use super::port::{PortMatch, network_policy_port};
+use crate::held::Held;
 use crate::json::Place;
 use crate::source::Cited;
 

@@ -6,9 +6,9 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::endpoint::{Endpoint, Flow, Party, Pod, Side};
-use super::held::Held;
 use super::label::Selector;
 use super::plugin::{Plugin, Question, ask};
+use crate::held::Held;
 
 /// An entry of `from` or `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::held::Held;
+use crate::held::Held;
 use crate::source::Cited;
 use crate::unknown::Unknown;
 

@@ -118,7 +118,7 @@ impl Policies {
     /// When the bytes are no JSON of that shape; the caller then says that the kind is missing.
     pub fn add(&mut self, kind: Kind, file: &Arc<str>, bytes: &[u8]) -> Result<(), JsonError> {
         let text = String::from_utf8_lossy(bytes);
-        for place in objects(file, &text, "items")? {
+        for place in objects(file, &text, Some("items"))? {
             if !self.add_one(kind, &place) {
                 self.unreadable.push((kind, place.cited()));
             }

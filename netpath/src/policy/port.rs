@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::endpoint::{Flow, Party, protocol_name};
-use super::held::Held;
 use super::plugin::{Plugin, Question, ask};
+use crate::held::Held;
 
 /// An entry of a rule's list of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::endpoint::{Flow, Party, Pod, Side};
-use super::held::Held;
 use super::label::Selector;
 use super::peer::{network, unidentified};
 use super::plugin::Plugin;
 use super::port::{PortMatch, tier_port};
+use crate::held::Held;
 use crate::json::Place;
 use crate::source::Cited;
 

@@ -4,7 +4,7 @@ use crate::unknown::Unknown;
 
 /// Whether a condition holds, as far as the evidence tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// It holds.
     Yes,
     /// It does not hold.
@@ -59,7 +59,7 @@ impl Held {
 }
 
 /// Adds unknowns that are not among them yet.
-pub(super) fn add_all(unknowns: &mut Vec<Unknown>, more: &[Unknown]) {
+pub(crate) fn add_all(unknowns: &mut Vec<Unknown>, more: &[Unknown]) {
     for unknown in more {
         if !unknowns.iter().any(|known| known.what == unknown.what) {
             unknowns.push(unknown.clone());
