@@ -3,7 +3,7 @@
 use minijinja::Value;
 
 use super::address_plan::{duplicate, overlap, range};
-use super::{Facts, api_health, config_map, event, flannel, nnc, node_root, provider, tunnel};
+use super::{Facts, api_health, config_map, event, flannel, nnc, node_root, policy, provider, tunnel};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields};
 use crate::shape::{Field, RecordShape, Shape};
@@ -40,6 +40,7 @@ pub static SHAPE: RecordShape = RecordShape {
             Shape::Map(&Shape::List(&Shape::Record(&event::SHAPE))),
             "Events that are warnings, by reason, the oldest first: warnings.FailedCreatePodSandBox.",
         ),
+        Field::record("policy", &policy::SHAPE, "Network policies, and what enforces them."),
         Field::record("api", &api_health::SHAPE, "What the API server says of itself."),
         Field::record(
             "tunnel",
@@ -84,6 +85,7 @@ impl Fields for ClusterFact {
             "subnets" => Some(self.0.subnet_states().iter().map(nnc::SubnetState::value).collect()),
             "config_maps" => Some(config_map::values(&self.0)),
             "warnings" => Some(event::values_of_warnings(&self.0)),
+            "policy" => Some(policy::value(&self.0)),
             "api" => Some(api_health::value(&self.0)),
             "tunnel_autoscaler" => tunnel::autoscaler(&self.0),
             "tunnel" => tunnel::value(&self.0),

@@ -33,6 +33,11 @@ const KNOWN: &[Known] = &[
     Known { component: "kube-proxy", labels: &["kube-proxy"], names: &["kube-proxy"] },
     Known { component: "flannel", labels: &["flannel"], names: &["kube-flannel"] },
     Known { component: "calico-node", labels: &["calico-node"], names: &["calico-node"] },
+    Known { component: "canal", labels: &["canal"], names: &["canal-", "rke2-canal"] },
+    Known { component: "kindnet", labels: &["kindnet"], names: &["kindnet"] },
+    Known { component: "kube-network-policies", labels: &["kube-network-policies"], names: &["kube-network-policies"] },
+    Known { component: "ovnkube-node", labels: &["ovnkube-node"], names: &["ovnkube-node"] },
+    Known { component: "tke-networkpolicy", labels: &["networkpolicy"], names: &["networkpolicy-"] },
     Known { component: "calico-typha", labels: &["calico-typha"], names: &["calico-typha"] },
     Known { component: "cilium-operator", labels: &["cilium-operator"], names: &["cilium-operator"] },
     Known { component: "cilium-envoy", labels: &["cilium-envoy"], names: &["cilium-envoy"] },
@@ -70,8 +75,18 @@ const KNOWN: &[Known] = &[
 const LABELS: &[&str] = &["k8s-app", "app", "app.kubernetes.io/name", "component", "name"];
 
 /// Namespaces in which a name tells a component.
-const NAMESPACES: &[&str] =
-    &["kube-system", "kube-flannel", "calico-system", "tigera-operator", "cilium", "antrea-system", "metrics-server"];
+const NAMESPACES: &[&str] = &[
+    "kube-system",
+    "kube-flannel",
+    "calico-system",
+    "tigera-operator",
+    "cilium",
+    "antrea-system",
+    "metrics-server",
+    "openshift-ovn-kubernetes",
+    "ovn-kubernetes",
+    "weave",
+];
 
 /// The component of a pod, where it is a known one.
 pub fn of_pod(pod: &Pod) -> Option<&'static str> {

@@ -8,6 +8,7 @@
 //! node_object.rs pod/ service/ event.rs workload.rs nnc.rs    a kind of object each
 //! config_map.rs flannel.rs tunnel/ service_proxy.rs api_health.rs provider.rs    what components are told, and do
 //! address_plan/    which addresses are for what, and where two want the same
+//! policy/          policies, what enforces them, and the ends of flows
 //! component.rs     which pods and workloads are of a known component
 //! certificates.rs  all certificates, of the cluster and of its nodes
 //! cluster.rs       the root `cluster`
@@ -39,6 +40,7 @@ pub mod node;
 pub mod node_object;
 pub mod node_root;
 pub mod pod;
+pub mod policy;
 pub mod provider;
 pub mod quantity;
 #[cfg(test)]
@@ -66,11 +68,14 @@ use certificates::Placed;
 use config_map::ConfigMap;
 use event::Events;
 use log::LogFile;
+use netpath::policy::Policies;
 use nnc::{NodeNetworkConfig, SubnetState};
 use node::NodeFacts;
 use node::resolver::Majority;
 use node_object::NodeObject;
 use pod::{Pod, Pods};
+use policy::endpoint::Namespaces;
+use policy::enforcement::Enforcer;
 use service::Services;
 use service::slice::Slices;
 use service_proxy::Replacement;
@@ -98,6 +103,9 @@ struct Store {
     subnet_states: Part<Vec<SubnetState>>,
     config_maps: Part<Vec<ConfigMap>>,
     usage: Part<Usage>,
+    policies: Part<Policies>,
+    namespaces: Part<Namespaces>,
+    enforcer: OnceLock<Enforcer>,
     kube_proxy_as_pods: OnceLock<bool>,
     kube_proxy_replacement: OnceLock<Option<Replacement>>,
     ranges: OnceLock<Vec<Range>>,
@@ -132,6 +140,9 @@ impl Facts {
             subnet_states: OnceLock::new(),
             config_maps: OnceLock::new(),
             usage: OnceLock::new(),
+            policies: OnceLock::new(),
+            namespaces: OnceLock::new(),
+            enforcer: OnceLock::new(),
             kube_proxy_as_pods: OnceLock::new(),
             kube_proxy_replacement: OnceLock::new(),
             ranges: OnceLock::new(),
@@ -233,6 +244,21 @@ impl Facts {
     /// The ConfigMap of this name, where its data was taken.
     pub fn config_map(&self, namespace: &str, name: &str) -> Option<&ConfigMap> {
         self.config_maps().iter().find(|found| found.namespace == namespace && found.name == name)
+    }
+
+    /// The policies of the cluster, of every kind.
+    pub fn policies(&self) -> &Policies {
+        &self.0.policies.get_or_init(|| policy::read(self.evidence())).0
+    }
+
+    /// The labels of the namespaces, by name.
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.0.namespaces.get_or_init(|| policy::endpoint::read_namespaces(self.evidence())).0
+    }
+
+    /// What enforces policies in the cluster.
+    pub fn enforcer(&self) -> &Enforcer {
+        self.0.enforcer.get_or_init(|| policy::enforcement::find(self))
     }
 
     /// The memory of the containers of known components.

@@ -35,9 +35,12 @@ pub fn of(facts: &Facts, kind: SubjectKind) -> Vec<Unreadable> {
             facts.subnet_states();
             facts.config_maps();
             facts.usage();
+            facts.policies();
+            facts.namespaces();
             let lists = [parsed(&store.events), parsed(&store.subnet_states)];
             let others = [parsed(&store.config_maps), parsed(&store.usage)];
-            [lists.concat(), others.concat()].concat()
+            let policies = [parsed(&store.policies), parsed(&store.namespaces)];
+            [lists.concat(), others.concat(), policies.concat()].concat()
         }
         // Of the certificates on nodes, Node answers for the files.
         SubjectKind::Certificate => {
