@@ -136,6 +136,7 @@ fn one_path(
         events: Vec::new(),
         doubts: Vec::new(),
         hooks_called: 0,
+        in_bridge: None,
     };
     let end = walker.run(entry);
     let skb = walker.skb.clone();

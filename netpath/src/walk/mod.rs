@@ -2,6 +2,7 @@
 //!
 //! [`explore`] walks all paths that unknowns and chance allow; each ends in an [`Outcome`].
 
+mod bridge;
 mod choices;
 mod event;
 mod explore;

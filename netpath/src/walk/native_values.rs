@@ -167,6 +167,12 @@ impl Walker<'_> {
             "nfproto" => Some(Value::Word(if skb.packet.family() == Family::V4 { "ipv4" } else { "ipv6" }.into())),
             "protocol" => Some(Value::Word(if skb.packet.family() == Family::V4 { "ip" } else { "ip6" }.into())),
             "iifname" | "iif" => name(&skb.in_interface),
+            // By which port a frame leaves its bridge, the bridge learns and the evidence does not hold.
+            "oifname" | "oif"
+                if skb.out_interface.is_none() && matches!(self.in_bridge, Some(Hook::Output | Hook::Postrouting)) =>
+            {
+                Some(Value::Unknown("the bridge's port".into()))
+            }
             "oifname" | "oif" => name(&skb.out_interface),
             "length" => {
                 Some(skb.packet.length.map_or(Value::Unknown("length".into()), |l| Value::Number(u64::from(l))))
@@ -187,6 +193,10 @@ impl Walker<'_> {
 
     fn tracking(&self, key: &str) -> Option<Value> {
         let skb = &self.skb;
+        // Whether a bridge's chains see connections depends on a module (nf_conntrack_bridge) and on the hook.
+        if self.in_bridge.is_some() {
+            return Some(Value::Unknown(format!("ct {key} in a bridge's chain").into()));
+        }
         if key == "state" {
             // NF_CT_STATE_BIT of each state.
             return Some(Value::Number(match skb.state {

@@ -10,6 +10,7 @@ use crate::packet::{Packet, Transport, tcp_flag};
 use crate::protocol;
 use crate::route::RouteType;
 use crate::targets::RejectKind;
+use crate::walk::bridge;
 use crate::walk::event::{Delivery, Event, Verdict};
 use crate::walk::routing::Routed;
 use crate::walk::tables::is_icmp_error;
@@ -49,7 +50,7 @@ impl Walker<'_> {
 
     fn enter_by_interface(&mut self) -> (Flow, Option<Delivery>) {
         let Some(device) = self.skb.in_interface.clone() else { return self.leave_socket() };
-        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Prerouting) {
+        if let stop @ ControlFlow::Break(_) = self.prerouting() {
             return (stop, None);
         }
         match self.route_input(&device) {
@@ -57,6 +58,17 @@ impl Walker<'_> {
             Routed::Local => (self.hook(Hook::Input), Some(Delivery::Local)),
             Routed::Forward { interface, next_hop } => self.forward(interface, next_hop),
         }
+    }
+
+    /// PREROUTING, and what a bridge calls before it hands a frame up to its host.
+    fn prerouting(&mut self) -> Flow {
+        if self.skb.physical_in.is_none() {
+            return self.hook(Hook::Prerouting);
+        }
+        self.bridge(Hook::Prerouting, bridge::BEFORE_PREROUTING)?;
+        self.hook(Hook::Prerouting)?;
+        self.bridge(Hook::Prerouting, bridge::AFTER_PREROUTING)?;
+        self.bridge(Hook::Input, bridge::ALL)
     }
 
     fn forward(&mut self, interface: Option<Arc<str>>, next_hop: IpAddr) -> (Flow, Option<Delivery>) {
@@ -76,9 +88,19 @@ impl Walker<'_> {
     }
 
     fn leave(&mut self) -> (Flow, Option<Delivery>) {
-        let flow = self.hook(Hook::Postrouting);
+        let flow = self.postrouting();
         let next_hop = self.next_hop.unwrap_or(self.skb.packet.destination);
         (flow, Some(Delivery::Sent { interface: self.skb.out_interface.clone(), next_hop }))
+    }
+
+    /// POSTROUTING, and what a bridge calls for a frame of its host.
+    fn postrouting(&mut self) -> Flow {
+        self.hook(Hook::Postrouting)?;
+        if self.leaves_by_bridge() {
+            self.bridge(Hook::Output, bridge::ALL)?;
+            self.bridge(Hook::Postrouting, bridge::ALL)?;
+        }
+        Flow::Continue(())
     }
 
     /// A packet of the node itself: routed before OUTPUT, and again when OUTPUT changed what routing looks at.
@@ -133,22 +155,33 @@ impl Walker<'_> {
             Family::V6 => "net.bridge.bridge-nf-call-ip6tables",
         };
         let delivery = Delivery::Sent { interface: Some(Arc::clone(output)), next_hop: self.skb.packet.destination };
-        if self.setting(setting, &[1, 0]) == 0 {
+        let called = self.setting(setting, &[1, 0]) != 0;
+        if !called {
             let cited = self.cite_setting(setting);
-            self.kernel("bridge", format!("{setting} is 0, so no rule sees the frame"), cited);
-            return (Flow::Continue(()), Some(delivery));
+            self.kernel("bridge", format!("{setting} is 0, so no IP rule sees the frame"), cited);
         }
-        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Prerouting) {
-            return (stop, None);
+        let flow = self.frame(output, called.then_some(bridge));
+        (flow, Some(delivery))
+    }
+
+    /// The hooks of a frame: the bridge's own, and within them those of IP where the bridge calls them.
+    fn frame(&mut self, output: &Arc<str>, calls_ip_as: Option<Option<Arc<str>>>) -> Flow {
+        self.bridge(Hook::Prerouting, bridge::BEFORE_PREROUTING)?;
+        if calls_ip_as.is_some() {
+            self.hook(Hook::Prerouting)?;
         }
-        self.skb.out_interface = bridge;
+        self.bridge(Hook::Prerouting, bridge::AFTER_PREROUTING)?;
         self.skb.physical_out = Some(Arc::clone(output));
         self.next_hop = Some(self.skb.packet.destination);
-        if let stop @ ControlFlow::Break(_) = self.hook(Hook::Forward) {
-            return (stop, None);
+        self.bridge(Hook::Forward, bridge::BEFORE_FORWARD)?;
+        if let Some(bridge) = &calls_ip_as {
+            self.skb.out_interface.clone_from(bridge);
+            self.hook(Hook::Forward)?;
         }
+        self.bridge(Hook::Forward, bridge::AFTER_FORWARD)?;
+        self.bridge(Hook::Postrouting, bridge::ALL)?;
         self.skb.in_interface = None;
-        (self.hook(Hook::Postrouting), Some(delivery))
+        if calls_ip_as.is_some() { self.hook(Hook::Postrouting) } else { Flow::Continue(()) }
     }
 
     /// Turns the walker to the answer that a refusal sends. `None` when the refusal is not answered at all.

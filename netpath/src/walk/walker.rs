@@ -35,6 +35,8 @@ pub(crate) struct Walker<'a> {
     pub doubts: Vec<Unknown>,
     /// Counts hooks, so that the same state in another hook is another state.
     pub hooks_called: u32,
+    /// The hook of a bridge whose own chains are being walked; they see ports.
+    pub in_bridge: Option<Hook>,
 }
 
 /// The way on, or the end of it.
@@ -68,7 +70,7 @@ impl Walker<'_> {
     }
 
     /// Rules that were not collected may let the packet pass or not.
-    fn unseen_rules(&mut self) -> Flow {
+    pub(super) fn unseen_rules(&mut self) -> Flow {
         let node = self.node;
         for gap in node.gaps_of(GapKind::Rules, self.skb.packet.family()) {
             let what = format!("whether {} let the packet pass", gap.what);
