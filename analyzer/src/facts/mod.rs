@@ -14,6 +14,7 @@
 //! cluster.rs       the root `cluster`
 //! node_root.rs     the root `node`: the Node object, and what its folder below nodes/ says
 //! node/            what a node's folder says
+//! reach/           what becomes on a node of the packets that a cluster lives by, walked by netpath
 //! log.rs           which logs there are
 //! ```
 //!
@@ -43,6 +44,7 @@ pub mod pod;
 pub mod policy;
 pub mod provider;
 pub mod quantity;
+pub mod reach;
 #[cfg(test)]
 mod sample;
 pub mod service;
@@ -116,6 +118,7 @@ struct Store {
     logs: OnceLock<Vec<LogFile>>,
     certificates: Part<Vec<Placed>>,
     resolvers: OnceLock<Option<Majority>>,
+    reach: OnceLock<BTreeMap<Arc<str>, OnceLock<reach::NodeReach>>>,
 }
 
 impl std::fmt::Debug for Facts {
@@ -153,6 +156,7 @@ impl Facts {
             logs: OnceLock::new(),
             certificates: OnceLock::new(),
             resolvers: OnceLock::new(),
+            reach: OnceLock::new(),
         }))
     }
 
@@ -313,6 +317,11 @@ impl Facts {
         let files = || self.node_names().iter().filter_map(|name| self.node_files(name));
         let read = || node::resolver::majority(files().filter_map(|files| files.resolver().uplinks_sorted()));
         self.0.resolvers.get_or_init(read).as_ref()
+    }
+
+    /// What becomes of packets on each node; walked when it is asked for.
+    pub fn reach(&self) -> &BTreeMap<Arc<str>, OnceLock<reach::NodeReach>> {
+        self.0.reach.get_or_init(|| reach::all(self))
     }
 
     /// All logs in the bundle, by path.

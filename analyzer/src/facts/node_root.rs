@@ -7,7 +7,7 @@ use bundle::Scope;
 use minijinja::Value;
 
 use super::service::proxy_chains;
-use super::{Facts, event, nnc, node, node_object, pod, service_proxy};
+use super::{Facts, event, nnc, node, node_object, pod, reach, service_proxy};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields};
 use crate::shape::{Field, RecordShape, Shape, joined};
@@ -17,7 +17,7 @@ pub static SHAPE: RecordShape =
     RecordShape { name: "node", doc: "A node, from the API and from its folder in the bundle.", fields: &FIELDS };
 
 /// Fields that come from the API and from joins.
-static API: [Field; 29] = [
+static API: [Field; 30] = [
     Field::scalar("name", "Its name."),
     Field::scalar("known_to_api", "Whether the API's list has it; a bundle of one host has no such list."),
     Field::scalar("created", "When its object was created."),
@@ -65,6 +65,7 @@ static API: [Field; 29] = [
         shape: Shape::List(&Shape::Record(&proxy_chains::SHAPE)),
         doc: "What kube-proxy made of the Services on it, beside what the API says, in each family. Undefined where the lists or the dumps are missing.",
     },
+    Field::record("reach", &reach::SHAPE, "What becomes on it of the packets that a cluster lives by."),
     Field::record("nnc", &nnc::SHAPE, "Its NodeNetworkConfig."),
     Field {
         name: "events",
@@ -74,7 +75,7 @@ static API: [Field; 29] = [
 ];
 
 // The length stands as a number, because the shapes of these fields lead back here.
-static FIELDS: [Field; 29 + node::FIELDS.len()] = joined(&API, node::FIELDS);
+static FIELDS: [Field; 30 + node::FIELDS.len()] = joined(&API, node::FIELDS);
 
 /// The names of all nodes, sorted.
 pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
@@ -120,6 +121,7 @@ impl Fields for NodeFact {
                 let checked = facts.node_files(&self.name)?.proxy_chains(facts)?;
                 Some(checked.iter().map(|one| one.value(facts)).collect())
             }
+            "reach" => reach::value(facts, &self.name),
             "nnc" => nnc::of_node(facts, &self.name),
             "events" => Some(event::values_about(facts, "Node", "", &self.name)),
             _ if API.iter().any(|field| field.name == name) => facts.node_object(&self.name)?.field(name),

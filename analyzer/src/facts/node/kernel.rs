@@ -41,6 +41,7 @@ pub fn read(folder: &Folder) -> Option<Node> {
         ipsets: read_ipsets(folder),
         ipvs: read_ipvs(folder),
         gaps,
+        ipvs: None,
     })
 }
 

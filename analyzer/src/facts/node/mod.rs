@@ -52,7 +52,7 @@ fn opt<T: Into<Value>>(value: Option<T>) -> Value {
 }
 
 /// A line of evidence as a fact of its own.
-fn cited_line(citation: &Citation) -> Value {
+pub(in crate::facts) fn cited_line(citation: &Citation) -> Value {
     Record::cited(citation.clone()).with("text", citation.text.as_str()).with("number", opt(citation.line)).into_value()
 }
 
