@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use tests::host::Host;
 use tests::product;
 use tests::scenario::{Fabric, Scenario};
 
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
 
 fn make() -> Result<()> {
     if std::env::var_os(INSIDE).is_none() {
+        // Made here where it is not there yet: inside, nothing of the machine's network is reached.
+        Host::image().map_err(|missing| anyhow::anyhow!("{missing}"))?;
         // A network of its own, with addresses of a real site, and a /run/netns that ends with it.
         let mut unshare = Command::new("unshare");
         unshare.args(["--net", "--mount", "--propagation=private"]).arg(std::env::current_exe()?);

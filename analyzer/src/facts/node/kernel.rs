@@ -41,7 +41,6 @@ pub fn read(folder: &Folder) -> Option<Node> {
         ipsets: read_ipsets(folder),
         ipvs: read_ipvs(folder),
         gaps,
-        ipvs: None,
     })
 }
 

@@ -100,9 +100,14 @@ fn dns(facts: &Facts, node: &Node, parties: &Parties) -> Vec<Flow> {
     let (Some(pod), Some(service)) = (&parties.pod, dns_service(facts)) else { return Vec::new() };
     let mut all = Vec::new();
     for address in cluster_addresses(service, pod.address) {
-        let udp = Packet::udp((pod.address, CLIENT_PORT), (address, 53));
-        for (purpose, packet) in [("DNS over UDP", udp), ("DNS over TCP", tcp(pod.address, (address, 53)))] {
-            all.extend(from_outside(node, purpose, pod, packet));
+        // Only what the Service offers: that it lacks a port is no matter of this node.
+        let offers = |protocol: &str| service.ports.iter().any(|port| port.number == 53 && port.protocol == protocol);
+        if offers("UDP") {
+            let udp = Packet::udp((pod.address, CLIENT_PORT), (address, 53));
+            all.extend(from_outside(node, "DNS over UDP", pod, udp));
+        }
+        if offers("TCP") {
+            all.extend(from_outside(node, "DNS over TCP", pod, tcp(pod.address, (address, 53))));
         }
     }
     all
