@@ -95,6 +95,7 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::scalars("unknowns", "What the answer depends on."),
         Field::scalar("rate_limited", "Whether it depends on how many packets came before: `ufw limit` and its like."),
         Field::scalar("seen_from", "The source that the receiver sees, after translation."),
+        Field::record("rewritten", &CITED_LINE, "The line that gave it another source; undefined where none did."),
         Field::scalars("delivered", "Where it arrives, after translation."),
         Field::scalar("leaves", "The interface it leaves by."),
         Field::scalar(
@@ -182,11 +183,18 @@ impl Walked {
             .with("unknowns", answer.unknowns.iter().map(|unknown| unknown.what.clone()).collect::<Vec<_>>())
             .with("rate_limited", answer.unknowns.iter().any(|unknown| unknown.kind == UnknownKind::Stateful))
             .with_any("seen_from", first.map(|delivered| without_port(&delivered.from_seen)))
+            .with_any("rewritten", self.rewritten().map(line))
             .with("delivered", answer.delivered.iter().map(|delivered| delivered.to.clone()).collect::<Vec<_>>())
             .with_any("leaves", first.and_then(|delivered| delivered.interface.as_deref()))
             .with("translated", self.is_translated())
             .with("marked", self.is_by_mark())
             .into_value()
+    }
+
+    /// The line that gave the packet another source.
+    fn rewritten(&self) -> Option<&Cited> {
+        let step = self.answer.steps.iter().find(|step| step.effect.starts_with("source := "))?;
+        step.cited.as_ref()
     }
 
     /// Whether the deciding rule asks for a mark and a step before it set one: then two programs use the same bit.

@@ -1,5 +1,7 @@
 //! Services, as expressions see them.
 
+use std::collections::BTreeSet;
+
 use minijinja::Value;
 
 use super::near::{self, Nearest};
@@ -40,6 +42,7 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::scalar("live_pods", "How many of them have not ended."),
         Field::scalar("ready_pods", "How many of them are ready and have not ended."),
         Field::scalar("endpoints", "How many endpoints of its slices take traffic."),
+        Field::scalars("endpoint_nodes", "The nodes that these are on, each once."),
         Field::scalar("endpoints_not_ready", "How many endpoints of its slices take none."),
         Field::of(
             "scaled_to_zero",
@@ -127,6 +130,13 @@ impl ServiceFact {
         Value::from(slices.flat_map(|slice| slice.endpoints.iter()).filter(|endpoint| endpoint.ready == ready).count())
     }
 
+    fn endpoint_nodes(&self, service: &Service) -> Value {
+        let slices = self.facts.slices().of_service(&service.namespace, &service.name);
+        let ready = slices.flat_map(|slice| slice.endpoints.iter()).filter(|endpoint| endpoint.ready);
+        let names: BTreeSet<&str> = ready.map(|endpoint| &*endpoint.node).filter(|node| !node.is_empty()).collect();
+        names.into_iter().map(Value::from).collect()
+    }
+
     fn nearest(&self, service: &Service) -> Option<Value> {
         if service.selector.is_empty() || !self.selected(service).is_empty() {
             return None;
@@ -184,6 +194,7 @@ impl Fields for ServiceFact {
             "live_pods" => Some(self.count_pods(service, false)),
             "ready_pods" => Some(self.count_pods(service, true)),
             "endpoints" => Some(self.count_endpoints(service, true)),
+            "endpoint_nodes" => Some(self.endpoint_nodes(service)),
             "endpoints_not_ready" => Some(self.count_endpoints(service, false)),
             "scaled_to_zero" => Some(workload::values_scaled_to_zero(&self.facts, service)),
             "nearest" => self.nearest(service),
