@@ -112,7 +112,7 @@ fn a_subnets_deny_of_10250_names_its_rule_and_the_fix_is_tried() {
 #[test]
 fn both_groups_must_allow() {
     let allow = rule("allow", 100, "Inbound", "Allow", "*", "*", json!("80"));
-    let groups = json!([nsg("a", &[allow.clone()]), nsg("b", &[])]);
+    let groups = json!([nsg("a", &[allow]), nsg("b", &[])]);
     let azure = |of_nic, of_subnet| azure(&[groups.clone(), json!([nic("n", "10.224.0.4", of_nic)]), vnet(of_subnet)]);
     let outside = "203.0.113.9";
     // VirtualNetwork may hold any address by peerings and routes, hence the doubt.

@@ -136,7 +136,7 @@ impl Prefixes {
         }
         written.retain(|text| !text.is_empty());
         let groups = field(value, &format!("{side}ApplicationSecurityGroups")).and_then(Value::as_array);
-        let groups = groups.into_iter().flatten().map(|group| last_of_id(group)).collect();
+        let groups = groups.into_iter().flatten().map(last_of_id).collect();
         let expanded = texts(value, &format!("expanded{side}AddressPrefix"));
         let expanded = expanded.iter().filter_map(|text| network(text)).collect();
         Self { written, groups, expanded }
