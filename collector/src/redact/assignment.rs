@@ -6,42 +6,14 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::block::Open;
+use super::key::{Key, Separator, blanks, close, key_around, next_line, quote_at, separator};
 use super::key_name::{self, Secret};
 use super::scan::{Hit, Instead, More, Scan};
-use super::value::{self, End, Until};
-use super::{encoded, pattern};
+use super::value::{self, Until};
+use super::{flag, pattern};
 
 /// What is read ahead of a name at once; a value that is longer asks for more by itself.
-const AHEAD: usize = 256;
-
-/// A name, and what stands around it.
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    from: usize,
-    to: usize,
-    /// The quote before it, and how many backslashes that has.
-    quote: Option<(u8, usize)>,
-    /// Whether it is a flag.
-    flag: bool,
-    /// Whether it begins its line, but for white space and the dash of a list.
-    begins_line: bool,
-    /// White space before it in its line.
-    indent: usize,
-    /// Whether it is the name of an element of XML.
-    tag: bool,
-}
-
-/// What stands between a name and its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Separator {
-    Equals,
-    Colon,
-    Tag,
-}
-
-fn of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
-}
+pub(super) const AHEAD: usize = 256;
 
 /// The value behind the name in which a word was found.
 pub fn of_word(scan: &mut Scan<'_>, hit: Hit) -> Result<usize, More> {
@@ -51,105 +23,19 @@ pub fn of_word(scan: &mut Scan<'_>, hit: Hit) -> Result<usize, More> {
     let (after, closed) = close(scan, key);
     let key = Key { quote: key.quote.filter(|_| closed), ..key };
     let Some((separator, at)) = separator(scan, key, after) else {
-        return without_separator(scan, key, after, secret, hit);
+        return flag::without_separator(scan, key, after, secret, hit);
     };
     let next = value(scan, key, separator, at, secret)?;
     Ok(next.max(hit.to))
 }
 
-/// The name around a word. None where it is too long to be one, a part of a path, or a reference to a variable.
-fn key_around(scan: &Scan<'_>, hit: Hit) -> Option<Key> {
-    let left =
-        scan.text.get(..hit.from)?.iter().rev().take(key_name::LONGEST).take_while(|&&byte| of_name(byte)).count();
-    let mut from = hit.from - left;
-    let right = scan.rest(hit.to).iter().take(key_name::LONGEST).take_while(|&&byte| of_name(byte)).count();
-    // A word that was found with its separator leaves the name before that.
-    let found = scan.text.get(hit.from..hit.to)?;
-    let to = match found.last() {
-        Some(&byte) if !of_name(byte) => hit.to - 1,
-        _ => hit.to + right,
-    };
-    let mut before = from.checked_sub(1).and_then(|at| scan.byte(at));
-    let mut written_line_end = false;
-    // What was written as an escape ends where the name begins: a line end or `&` in JSON, `&` in a URL.
-    match (before, scan.byte(from)) {
-        (Some(b'\\'), Some(b'n' | b'r' | b't')) => {
-            written_line_end = true;
-            from += 1;
-        }
-        (Some(b'\\'), Some(b'u')) => (from, before) = (from + 5, None),
-        (Some(b'%'), Some(b'2' | b'3')) => (from, before) = (from + 2, None),
-        _ => {}
-    }
-    if from >= to || to - from > key_name::LONGEST || scan.rest(from).starts_with(b"MASKED-") {
-        return None;
-    }
-    let mut depth = 0;
-    if !written_line_end {
-        match before {
-            Some(b'/' | b'$' | b'%') => return None,
-            Some(b'{' | b'(') if from >= 2 && scan.byte(from - 2) == Some(b'$') => return None,
-            Some(b'"' | b'\'' | b'`') => {
-                depth = scan.text.get(..from - 1)?.iter().rev().take(16).take_while(|&&byte| byte == b'\\').count();
-            }
-            _ => {}
-        }
-    } else {
-        before = None;
-    }
-    let quote = before.filter(|byte| matches!(byte, b'"' | b'\'' | b'`')).map(|byte| (byte, depth));
-    let start = quote.map_or(from, |_| from - 1 - depth);
-    let indent = scan.text.get(..start)?.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let (mut at, mut lead) = (start - indent, indent);
-    if at >= 1 && scan.byte(at - 1) == Some(b'-') && indent > 0 {
-        let more = scan.text.get(..at - 1)?.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        at -= 1 + more;
-        lead += 1 + more;
-    }
-    let escaped_start = at >= 2 && scan.byte(at - 2) == Some(b'\\') && matches!(scan.byte(at - 1), Some(b'n' | b'r'));
-    let begins_line = written_line_end || at == 0 || escaped_start || scan.byte(at - 1) == Some(b'\n');
-    let flag = scan.byte(from) == Some(b'-');
-    Some(Key { from, to, quote, flag, begins_line, indent: lead, tag: before == Some(b'<') })
-}
-
-/// Passes over the quote that closes a name. Says whether there is one.
-fn close(scan: &Scan<'_>, key: Key) -> (usize, bool) {
-    let Some((quote, depth)) = key.quote else { return (key.to, false) };
-    let backslashes = scan.rest(key.to).iter().take(depth + 1).take_while(|&&byte| byte == b'\\').count();
-    if backslashes != depth || scan.byte(key.to + depth) != Some(quote) {
-        return (key.to, false);
-    }
-    let after = key.to + depth + 1;
-    let bracket = usize::from(scan.byte(after) == Some(b']'));
-    (after + bracket, true)
-}
-
-fn blanks(scan: &Scan<'_>, at: usize, lines_too: bool) -> usize {
-    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t') || (lines_too && matches!(byte, b'\n' | b'\r'));
-    at + scan.rest(at).iter().take(64).take_while(blank).count()
-}
-
-/// What separates the name from its value, and where that begins.
-fn separator(scan: &Scan<'_>, key: Key, after: usize) -> Option<(Separator, usize)> {
-    if key.tag {
-        return (scan.byte(after) == Some(b'>')).then_some((Separator::Tag, after + 1));
-    }
-    let at = blanks(scan, after, false);
-    let next = scan.byte(at + 1);
-    let (separator, at) = match (scan.byte(at)?, next) {
-        (b':', Some(b'=')) => (Separator::Equals, at + 2),
-        (b':', Some(b':')) | (b'=', Some(b'=')) => return None,
-        (b':', _) => (Separator::Colon, at + 1),
-        (b'=', Some(b'>')) => (Separator::Equals, at + 2),
-        (b'=', _) => (Separator::Equals, at + 1),
-        // `=` and `:` of JSON in a URL.
-        (b'%', Some(b'3')) if matches!(scan.byte(at + 2), Some(b'D' | b'd')) => (Separator::Equals, at + 3),
-        _ => return None,
-    };
-    Some((separator, at))
-}
-
-fn value(scan: &mut Scan<'_>, key: Key, separator: Separator, after: usize, secret: Secret) -> Result<usize, More> {
+pub(super) fn value(
+    scan: &mut Scan<'_>,
+    key: Key,
+    separator: Separator,
+    after: usize,
+    secret: Secret,
+) -> Result<usize, More> {
     let at = blanks(scan, after, key.quote.is_some());
     let kind = secret.kind();
     if separator == Separator::Tag {
@@ -183,14 +69,13 @@ fn value(scan: &mut Scan<'_>, key: Key, separator: Separator, after: usize, secr
     }
 }
 
-fn quote_at(scan: &Scan<'_>, at: usize) -> Option<(u8, usize)> {
-    let backslashes = scan.rest(at).iter().take(16).take_while(|&&byte| byte == b'\\').count();
-    let quote = scan.byte(at + backslashes)?;
-    matches!(quote, b'"' | b'\'' | b'`').then_some((quote, backslashes))
-}
-
 /// A value in quotes that begins behind them.
-fn quoted(scan: &mut Scan<'_>, from: usize, (quote, depth): (u8, usize), secret: Secret) -> Result<usize, More> {
+pub(super) fn quoted(
+    scan: &mut Scan<'_>,
+    from: usize,
+    (quote, depth): (u8, usize),
+    secret: Secret,
+) -> Result<usize, More> {
     let end = scan.end(from, Until::Quote(quote, depth), secret.kind())?;
     let from = if secret == Secret::Authorization { behind_scheme(scan, from).unwrap_or(from) } else { from };
     scan.mask_value(from.min(end), end, secret);
@@ -261,10 +146,6 @@ fn block_scalar(scan: &mut Scan<'_>, key: Key, at: usize, secret: Secret) -> Res
         }
         _ => line(scan, at, secret),
     }
-}
-
-fn next_line(scan: &Scan<'_>, at: usize) -> usize {
-    memchr::memchr(b'\n', scan.rest(at)).map_or(scan.text.len(), |newline| at + newline + 1)
 }
 
 /// What stands below a key without a value: a list of YAML, or a value in a line of its own.
@@ -366,7 +247,7 @@ static NAME_SERVICES: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Words that follow a secret's name in sentences.
-static STOP: LazyLock<Regex> = LazyLock::new(|| {
+pub(super) static STOP: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"(?xi-u)^(?:is|are|was|were|has|have|had|be|been|being|must|should|can|cannot|may|will|to|for|from|in|on|of|at|by|with|without|and|or|not|no|the|a|an|
         authentication|change|changed|check|correct|does|empty|error|expected|expires?|expired|failed|failure|file|flag|found|get|hash|incorrect|invalid|length|
@@ -418,198 +299,4 @@ fn credentials(scan: &mut Scan<'_>, at: usize, secret: Secret) -> Result<usize, 
     let end = scan.end(from, if parts { Until::Line } else { Until::Word }, secret.kind())?;
     scan.mask_value(from, end, secret);
     Ok(end)
-}
-
-/// `--token VALUE` in all its spellings, `password "…"`, and lines of configuration.
-fn without_separator(scan: &mut Scan<'_>, key: Key, after: usize, secret: Secret, hit: Hit) -> Result<usize, More> {
-    if key.flag && !matches!(secret, Secret::PerhapsKey | Secret::Signature) {
-        return Ok(flag(scan, key, after, secret)?.max(hit.to));
-    }
-    let at = blanks(scan, after, false);
-    if secret != Secret::Password || at == after {
-        return Ok(hit.to);
-    }
-    if let Some((quote, depth)) = quote_at(scan, at) {
-        return if scan.closes_a_string(at, quote, depth) {
-            Ok(hit.to)
-        } else {
-            quoted(scan, at + depth + 1, (quote, depth), secret)
-        };
-    }
-    let word = scan.end(at, Until::Word, secret.kind())?;
-    let text = scan.text.get(at..word).unwrap_or_default();
-    let line = scan.text.get(scan.line_start(key.from)..key.to).unwrap_or_default();
-    let first = line.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-    let configures = [
-        &b"neighbor"[..],
-        b"machine",
-        b"default",
-        b"username",
-        b"user",
-        b"enable",
-        b"requirepass",
-        b"masterauth",
-        b"login",
-    ];
-    let last = matches!(scan.byte(word), None | Some(b'\n' | b'\r'));
-    if !STOP.is_match(text) && (configures.contains(&first) || (last && value::looks_secret(text))) {
-        scan.mask_value(at, word, secret);
-    }
-    Ok(word)
-}
-
-/// The value of a flag in the next word, argument, element or line.
-fn flag(scan: &mut Scan<'_>, key: Key, after: usize, secret: Secret) -> Result<usize, More> {
-    if key.quote.is_some() {
-        let comma = blanks(scan, after, true);
-        let at = blanks(scan, comma + 1, true);
-        return match (scan.byte(comma), quote_at(scan, at)) {
-            (Some(b','), Some((quote, depth))) if scan.byte(at + depth + 1) != Some(b'-') => {
-                quoted(scan, at + depth + 1, (quote, depth), secret)
-            }
-            _ => Ok(after),
-        };
-    }
-    let at = blanks(scan, after, false);
-    match scan.byte(at) {
-        Some(0) => {
-            let end = value::end(scan.text, at + 1, Until::Word);
-            let end = match end {
-                End::At(end) => end,
-                End::Beyond if scan.whole => scan.text.len(),
-                End::Beyond => return Err(More),
-            };
-            if scan.byte(at + 1) != Some(b'-') {
-                scan.mask_value(at + 1, end, secret);
-            }
-            Ok(end)
-        }
-        // The next item of a list in YAML.
-        Some(b'\n' | b'\r') if key.begins_line => {
-            let item = blanks(scan, next_line(scan, at), false);
-            if !scan.rest(item).starts_with(b"- ") || scan.byte(item + 2) == Some(b'-') {
-                return Ok(at);
-            }
-            let from = item + 2;
-            let end = scan.end(from, Until::Line, secret.kind())?;
-            scan.mask_value(from, end, secret);
-            Ok(end)
-        }
-        Some(b'-') | None => Ok(at),
-        Some(_) if at > after => {
-            if let Some((quote, depth)) = quote_at(scan, at) {
-                if scan.closes_a_string(at, quote, depth) {
-                    return Ok(at);
-                }
-                return quoted(scan, at + depth + 1, (quote, depth), secret);
-            }
-            let end = scan.end(at, Until::Word, secret.kind())?;
-            let word = scan.text.get(at..end).unwrap_or_default();
-            if !STOP.is_match(word) {
-                scan.mask_value(at, end, secret);
-            }
-            Ok(end)
-        }
-        Some(_) => Ok(at),
-    }
-}
-
-/// `"name": "X",` or `- name: X` before a value.
-static NAME_BEFORE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"(?-u)\b(?i:name|key)[\\"']*\s*[:=]\s*[\\"']*([A-Za-z0-9_.-]+)[\\"']*\s*,?(?:\\+n|\\+r|\s)*[\\"']*$"#)
-});
-/// The same behind it.
-static NAME_BEHIND: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"(?-u)^[\\"']*\s*,\s*[\\"']*(?i:name|key)[\\"']*\s*[:=]\s*[\\"']*([A-Za-z0-9_.-]+)"#));
-
-/// `value` whose name stands beside it.
-pub fn of_pair(scan: &mut Scan<'_>, hit: Hit) -> Result<usize, More> {
-    scan.need(hit.to, AHEAD)?;
-    let Some(key) = key_around(scan, hit) else { return Ok(hit.to) };
-    if !scan.text.get(key.from..key.to).is_some_and(|name| name.eq_ignore_ascii_case(b"value")) {
-        return Ok(hit.to);
-    }
-    let (after, closed) = close(scan, key);
-    let start = key.quote.map_or(key.from, |(_, depth)| key.from - 1 - depth);
-    let key = Key { quote: key.quote.filter(|_| closed), ..key };
-    let Some((separator, at)) = separator(scan, key, after) else { return Ok(hit.to) };
-    let before = scan.text.get(start.saturating_sub(200)..start).unwrap_or_default();
-    if let Some(secret) = NAME_BEFORE.captures(before).and_then(|found| key_name::judge(found.get(1)?.as_bytes())) {
-        return Ok(value(scan, key, separator, at, secret)?.max(hit.to));
-    }
-    // The name behind it.
-    let begins = blanks(scan, at, true);
-    let Some((quote, depth)) = quote_at(scan, begins) else { return Ok(hit.to) };
-    let end = match value::end(scan.text, begins + depth + 1, Until::Quote(quote, depth)) {
-        End::At(end) => end,
-        // What is that long has no name of a variable behind it.
-        End::Beyond => return Ok(hit.to),
-    };
-    let rest = scan.rest(end);
-    let named = NAME_BEHIND.captures(rest.get(..200).unwrap_or(rest));
-    if let Some(secret) = named.and_then(|found| key_name::judge(found.get(1)?.as_bytes())) {
-        scan.mask_value(begins + depth + 1, end, secret);
-        return Ok(end);
-    }
-    Ok(hit.to)
-}
-
-/// `Bearer …` and `Basic …`, wherever they stand.
-pub fn of_scheme(scan: &mut Scan<'_>, hit: Hit) -> Result<usize, More> {
-    scan.need(hit.to, AHEAD)?;
-    if hit.from.checked_sub(1).and_then(|at| scan.byte(at)).is_some_and(|byte| byte.is_ascii_alphanumeric()) {
-        return Ok(hit.to);
-    }
-    let from = blanks(scan, hit.to, false);
-    let end = scan.end(from, Until::Word, "authorization")?;
-    let end = value::trim(scan.text, from, end);
-    let word = scan.text.get(from..end).unwrap_or_default();
-    let basic = scan.text.get(hit.from..hit.to).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "));
-    let secret = if basic {
-        encoded::decode(word)
-            .is_some_and(|pair| pair.contains(&b':') && pair.iter().all(|byte| !byte.is_ascii_control()))
-            || (word.len() >= 8 && word.len() < 16 && word.ends_with(b"="))
-    } else {
-        let parameter = word.iter().position(|&byte| byte == b'=').is_some_and(|at| at + 2 < word.len());
-        word.len() >= 8
-            && value::looks_secret(word)
-            && !parameter
-            && word.iter().all(|&byte| value::is_base64(byte) || b".~:".contains(&byte))
-    };
-    if secret {
-        scan.mask_value(from, end, Secret::Authorization);
-        return Ok(end);
-    }
-    Ok(hit.to)
-}
-
-/// `IDENTIFIED BY 'password'`.
-pub fn of_sql(scan: &mut Scan<'_>, hit: Hit) -> Result<usize, More> {
-    scan.need(hit.to, AHEAD)?;
-    let mut at = blanks(scan, hit.to, false);
-    if scan.rest(at).get(..9).is_some_and(|word| word.eq_ignore_ascii_case(b"password ")) {
-        at = blanks(scan, at + 9, false);
-    }
-    match quote_at(scan, at) {
-        Some((quote, depth)) if !scan.closes_a_string(at, quote, depth) => {
-            quoted(scan, at + depth + 1, (quote, depth), Secret::Password)
-        }
-        _ => Ok(hit.to),
-    }
-}
-
-impl Scan<'_> {
-    /// Whether the quote behind a name ends the string in which that stands, rather than beginning a value. Behind a name that
-    /// has JSON's quotes itself, one with fewer backslashes does.
-    fn closes_string_of(&self, key: Key, at: usize, quote: u8, depth: usize) -> bool {
-        match key.quote {
-            Some((b'"', own)) => quote == b'"' && depth < own,
-            _ => self.closes_a_string(at, quote, depth),
-        }
-    }
-
-    /// Whether the quote at a place rather ends a string of JSON than begins a value: by what comes behind it.
-    fn closes_a_string(&self, at: usize, quote: u8, depth: usize) -> bool {
-        quote == b'"' && matches!(self.byte(at + depth + 1), None | Some(b',' | b'}' | b']' | b':' | b'\n' | b'\r'))
-    }
 }

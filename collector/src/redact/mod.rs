@@ -9,11 +9,16 @@
 //! [`stream`] cuts the text into windows, [`scan`] finds secrets in one, the other files each know one way in which secrets
 //! are written. [`container`] unpacks and packs gzip, reads UTF-16, and refuses what cannot be looked into.
 
+mod anchor;
 mod assignment;
+mod beside;
 mod block;
+mod by_look;
 mod container;
 mod encoded;
+mod flag;
 mod format;
+mod key;
 mod key_name;
 mod number;
 mod pem;
