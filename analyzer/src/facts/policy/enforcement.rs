@@ -43,7 +43,7 @@ const WITHOUT: &[(&str, &str)] = &[
 ];
 
 /// kindnet enforces policies since this build (kind 0.24).
-const KINDNET_SINCE: u32 = 2024_08_13;
+const KINDNET_SINCE: u32 = 20_240_813;
 
 impl Enforcer {
     fn no(why: &str, citation: Option<Citation>) -> Self {
