@@ -14,3 +14,4 @@ pub mod regression;
 pub mod report;
 pub mod rule;
 pub mod shape;
+pub mod way;

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use analyzer::command::{analyze::Analyze, could_not, inspect::Inspect, rules::Rules, test::Test, verify::Verify};
+use analyzer::command::{
+    analyze::Analyze, could_not, inspect::Inspect, path::Path, rules::Rules, test::Test, verify::Verify,
+};
 use analyzer::rule::load::LoadError;
 use clap::{Parser, Subcommand};
 
@@ -18,6 +20,7 @@ struct Cli {
 enum Command {
     Analyze(Analyze),
     Inspect(Inspect),
+    Path(Path),
     Rules(Rules),
     Test(Test),
     Verify(Verify),
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Analyze(command) => command.run(),
         Command::Inspect(command) => command.run(),
+        Command::Path(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Verify(command) => command.run(),

@@ -8,6 +8,7 @@ use std::path::Path;
 use analyzer::finding::Findings;
 use analyzer::pattern::document::FamilyDocument;
 use analyzer::rule::document::RuleDocument;
+use analyzer::way::PathAnswer;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
@@ -39,6 +40,11 @@ fn the_schema_of_findings_is_current() {
 #[test]
 fn the_schema_of_patterns_is_current() {
     is_current("patterns.schema.json", &schema::<FamilyDocument>());
+}
+
+#[test]
+fn the_schema_of_path_answers_is_current() {
+    is_current("path.schema.json", &schema::<PathAnswer>());
 }
 
 #[test]

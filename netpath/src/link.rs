@@ -40,6 +40,16 @@ pub struct Link {
     pub cited: Cited,
 }
 
+impl Link {
+    /// The address from which the node speaks to a next hop on this link: of its network, else the first.
+    pub(crate) fn source_for(&self, next_hop: IpAddr) -> Option<IpAddr> {
+        let family = Family::of(next_hop);
+        let own = self.addresses.iter().filter(|address| Family::of(address.local) == family && !address.secondary);
+        let near = own.clone().find(|address| address.network().contains(next_hop));
+        near.or_else(|| own.clone().next()).map(|address| address.local)
+    }
+}
+
 /// One address of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {

@@ -76,6 +76,30 @@ impl Node {
         self.links.iter().find(|link| &*link.name == name)
     }
 
+    /// Whether an interface of the node has the address.
+    pub fn holds(&self, addr: IpAddr) -> bool {
+        self.links.iter().flat_map(|link| &link.addresses).any(|own| own.local == addr)
+    }
+
+    /// The interface by which the node's own packets to an address leave, so that what the address sends comes in there
+    /// where the ways are symmetric. None where there is no route, where several are possible, or none is known.
+    pub fn interface_towards(&self, addr: IpAddr) -> Option<Arc<str>> {
+        match self.lookup(&self.plain_flow(addr), &|_| None) {
+            Lookup::Found(found) => found.hops.first()?.interface.clone(),
+            Lookup::NoRoute | Lookup::Unknown(_) => None,
+        }
+    }
+
+    /// The source address that the node's own packets to an address get, where its routes tell.
+    pub fn source_towards(&self, addr: IpAddr) -> Option<IpAddr> {
+        let Lookup::Found(found) = self.lookup(&self.plain_flow(addr), &|_| None) else { return None };
+        let hop = found.hops.first()?;
+        let next_hop = hop.gateway.unwrap_or(addr);
+        let by_route = found.route.and_then(|route| route.source);
+        let to_itself = (found.kind == RouteType::Local).then_some(addr);
+        by_route.or(to_itself).or_else(|| self.link(hop.interface.as_deref()?)?.source_for(next_hop))
+    }
+
     /// Whether a packet's routing-table type is among `types`, as xt_addrtype decides it.
     ///
     /// For IPv4 only the table `local` is asked (net/ipv4/fib_frontend.c, `__inet_dev_addr_type`).

@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod inspect;
+pub mod path;
 pub mod rules;
 pub mod test;
 pub mod verify;

@@ -26,8 +26,8 @@ pub enum ClientSees {
     Depends,
 }
 
-/// The packet that answers another.
-pub(super) fn reply_to(packet: &Packet) -> Packet {
+/// The packet that answers another: a TCP SYN with SYN and ACK, an echo request with an echo reply.
+pub fn reply_to(packet: &Packet) -> Packet {
     let mut reply = packet.clone();
     (reply.source, reply.destination) = (packet.destination, packet.source);
     reply.transport = match packet.transport {
@@ -47,8 +47,7 @@ pub(super) fn reply_to(packet: &Packet) -> Packet {
 }
 
 /// Whether the client takes an answer for one to its packet: the ends must be those it used.
-pub(super) fn recognized(packet: &Packet, reply: &Outcome) -> bool {
-    let answer = &reply.skb.packet;
+pub fn recognized(packet: &Packet, answer: &Packet) -> bool {
     answer.source == packet.destination
         && answer.destination == packet.source
         && answer.source_port() == packet.destination_port()
@@ -58,11 +57,11 @@ pub(super) fn recognized(packet: &Packet, reply: &Outcome) -> bool {
 /// What one path makes the client see.
 pub(super) fn fate(trip: &Trip, outcome: &Outcome, reply: Option<&Exploration>) -> ClientSees {
     match outcome.verdict {
-        Verdict::Drop => dropped(trip, outcome),
-        Verdict::Reject(kind) => refused(trip, outcome, kind),
+        Verdict::Drop | Verdict::Reject(_) => stopped(&trip.entry, trip.packet.protocol, outcome),
         Verdict::Accept => {
             let Some(reply) = reply else { return ClientSees::Connected };
-            let arrives = |outcome: &Outcome| outcome.verdict == Verdict::Accept && recognized(&trip.packet, outcome);
+            let arrives =
+                |outcome: &Outcome| outcome.verdict == Verdict::Accept && recognized(&trip.packet, &outcome.skb.packet);
             let (all, any) = (reply.outcomes.iter().all(arrives), reply.outcomes.iter().any(arrives));
             let doubtful = reply.cut || reply.outcomes.iter().any(|outcome| !outcome.doubts.is_empty());
             match (all, any) {
@@ -75,18 +74,22 @@ pub(super) fn fate(trip: &Trip, outcome: &Outcome, reply: Option<&Exploration>) 
     }
 }
 
+/// What the sender of a packet sees that a node stopped: nothing, or the node's refusal where it gets out.
+pub fn stopped(entry: &Entry, protocol: u8, outcome: &Outcome) -> ClientSees {
+    match outcome.verdict {
+        Verdict::Reject(kind) => refused(entry, outcome, kind),
+        _ => dropped(entry, protocol, outcome),
+    }
+}
+
 /// A drop on the sending host itself: datagrams fail at once (EPERM), TCP goes on trying.
-fn dropped(trip: &Trip, outcome: &Outcome) -> ClientSees {
-    if trip.entry != Entry::Local {
+fn dropped(entry: &Entry, protocol: u8, outcome: &Outcome) -> ClientSees {
+    if *entry != Entry::Local {
         return ClientSees::Timeout;
     }
     let in_output = outcome.events.iter().rev().find_map(hook_of) == Some(Hook::Output);
     let never_sent = outcome.events.iter().all(|event| hook_of(event).is_none());
-    if never_sent || (in_output && trip.packet.protocol != protocol::TCP) {
-        ClientSees::Unreachable
-    } else {
-        ClientSees::Timeout
-    }
+    if never_sent || (in_output && protocol != protocol::TCP) { ClientSees::Unreachable } else { ClientSees::Timeout }
 }
 
 fn hook_of(event: &Event) -> Option<Hook> {
@@ -99,7 +102,7 @@ fn hook_of(event: &Event) -> Option<Hook> {
     }
 }
 
-fn refused(trip: &Trip, outcome: &Outcome, kind: RejectKind) -> ClientSees {
+fn refused(entry: &Entry, outcome: &Outcome, kind: RejectKind) -> ClientSees {
     let by_kernel = !outcome.events.iter().any(|event| {
         matches!(
             event,
@@ -108,7 +111,7 @@ fn refused(trip: &Trip, outcome: &Outcome, kind: RejectKind) -> ClientSees {
         )
     });
     // The node's own process gets the route's error from the call itself.
-    let arrives = (by_kernel && trip.entry == Entry::Local)
+    let arrives = (by_kernel && *entry == Entry::Local)
         || outcome.answer.as_ref().is_some_and(|answer| answer.verdict == Verdict::Accept);
     match kind {
         _ if !arrives => ClientSees::Timeout,

@@ -51,7 +51,7 @@ struct Insertion {
     rule: usize,
 }
 
-pub(super) fn find(node: &Node, packet: &Packet, entry: &Entry) -> Option<Fix> {
+pub(super) fn find(node: &Node, packet: &Packet, entry: &Entry) -> Option<(Fix, Node)> {
     let mut changed = node.clone();
     let mut fix = Fix { changes: Vec::new(), verified: false };
     let mut current = Trip::make(&changed, packet, entry);
@@ -65,10 +65,10 @@ pub(super) fn find(node: &Node, packet: &Packet, entry: &Entry) -> Option<Fix> {
         current = Trip::make(&changed, packet, entry);
         if client::sees(&current).0 == ClientSees::Connected {
             fix.verified = true;
-            return Some(fix);
+            return Some((fix, changed));
         }
     }
-    (!fix.changes.is_empty()).then_some(fix)
+    (!fix.changes.is_empty()).then_some((fix, changed))
 }
 
 /// The ACCEPT that would have been reached without the line that decides.

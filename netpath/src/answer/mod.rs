@@ -8,7 +8,7 @@ mod steps;
 
 use serde::Serialize;
 
-pub use self::client::ClientSees;
+pub use self::client::{ClientSees, recognized, reply_to, stopped};
 pub use self::fix::{Change, Fix};
 pub use self::owner::{Owner, owner_of_chain};
 pub use self::steps::Step;
@@ -105,12 +105,32 @@ pub fn walk(node: &Node, packet: &Packet, entry: &Entry) -> Answer {
     let trip = Trip::make(node, packet, entry);
     let mut answer = trip.answer(node);
     if answer.client_sees != ClientSees::Connected {
-        answer.fix = fix::find(node, packet, entry);
+        answer.fix = fix::find(node, packet, entry).map(|(fix, _)| fix);
         if let Some(deciding) = &mut answer.deciding {
             deciding.shadows = fix::shadowed(node, packet, entry, &trip);
         }
     }
     answer
+}
+
+/// The smallest change that lets a packet and its answer pass a node, and the node with that change.
+pub fn repair(node: &Node, packet: &Packet, entry: &Entry) -> Option<(Fix, Node)> {
+    fix::find(node, packet, entry)
+}
+
+/// The ACCEPT that a packet would have met without the line that decides.
+pub fn shadowed(node: &Node, packet: &Packet, entry: &Entry) -> Option<Cited> {
+    fix::shadowed(node, packet, entry, &Trip::make(node, packet, entry))
+}
+
+/// The line that decided how a path ended.
+pub fn deciding(node: &Node, outcome: &Outcome, direction: Direction) -> Option<Deciding> {
+    deciding::of(node, outcome, direction)
+}
+
+/// The steps of a path.
+pub fn steps(node: &Node, outcome: &Outcome) -> Vec<Step> {
+    steps::of(node, &outcome.events)
 }
 
 /// The packet's way and the ways of its answers.
@@ -161,7 +181,7 @@ impl Trip {
             .iter()
             .flatten()
             .flat_map(|reply| &reply.outcomes)
-            .find(|outcome| outcome.verdict != Verdict::Accept || !client::recognized(&self.packet, outcome));
+            .find(|outcome| outcome.verdict != Verdict::Accept || !recognized(&self.packet, &outcome.skb.packet));
         match failing {
             Some(outcome) => Some((outcome, Direction::Reply)),
             None => self.forward.outcomes.first().map(|outcome| (outcome, Direction::Forward)),
@@ -247,7 +267,7 @@ impl Trip {
 /// Walks the answer of a packet that passed: from the node itself, or in by the interface the packet left by.
 fn reply_of(node: &Node, outcome: &Outcome, entry: &Entry) -> Option<Exploration> {
     let delivery = outcome.delivery.as_ref().filter(|_| outcome.verdict == Verdict::Accept)?;
-    let reply = client::reply_to(&outcome.skb.packet);
+    let reply = reply_to(&outcome.skb.packet);
     let back = match (delivery, entry) {
         (Delivery::Local, _) => Entry::Local,
         (Delivery::Sent { .. }, Entry::Bridged { input, output }) => {

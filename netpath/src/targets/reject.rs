@@ -81,6 +81,16 @@ impl RejectKind {
     }
 }
 
+impl RejectKind {
+    /// The word after `--reject-with` for a family; a kind that the family cannot name has a word of the other's.
+    pub fn word(self, family: Family) -> &'static str {
+        let named = |own: bool| {
+            WORDS.iter().find(|(known, kind, _, _)| *kind == self && (!own || *known == family)).map(|word| word.2)
+        };
+        named(true).or_else(|| named(false)).unwrap_or("icmp-port-unreachable")
+    }
+}
+
 impl Reject {
     pub(super) fn read(options: &[Opt<'_>], family: Family) -> Option<Self> {
         let word = match options {
@@ -96,9 +106,6 @@ impl Reject {
 
     /// The word after `--reject-with`.
     pub fn option(self) -> &'static str {
-        WORDS
-            .iter()
-            .find(|(family, kind, _, _)| *family == self.family && *kind == self.kind)
-            .map_or("icmp-port-unreachable", |(_, _, long, _)| long)
+        self.kind.word(self.family)
     }
 }

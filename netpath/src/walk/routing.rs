@@ -276,15 +276,11 @@ impl Walker<'_> {
 
     /// The source address that the kernel gives to a packet of its own.
     pub(super) fn choose_source(&self, interface: Option<&str>, next_hop: IpAddr) -> Option<IpAddr> {
-        let family = Family::of(next_hop);
         // To its own address the node speaks from that address, unless the route says otherwise.
         let preferred = self.proposed_source.or((interface == Some("lo")).then_some(next_hop));
         if preferred.is_some() {
             return preferred;
         }
-        let link = self.node.link(interface?)?;
-        let own = link.addresses.iter().filter(|address| Family::of(address.local) == family && !address.secondary);
-        let near = own.clone().find(|address| address.network().contains(next_hop));
-        near.or_else(|| own.clone().next()).map(|address| address.local)
+        self.node.link(interface?)?.source_for(next_hop)
     }
 }

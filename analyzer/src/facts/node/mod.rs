@@ -30,6 +30,7 @@ pub mod resolver;
 pub mod sandbox;
 #[cfg(test)]
 mod shape_test;
+pub mod sockets;
 pub mod store;
 pub mod sysctl;
 pub mod sysctl_chain;

@@ -17,6 +17,7 @@ use super::kubelet::{self, Kubelet};
 use super::link::{self, Link, Route};
 use super::resolver::Resolver;
 use super::sandbox::{self, Sandboxes};
+use super::sockets::{self, Sockets};
 use super::store::Store;
 use super::sysctl::{self, Sysctls};
 use super::sysctl_files::{self, ConfFile, Standing, SysctlFiles};
@@ -50,6 +51,7 @@ pub struct NodeFacts {
     units: OnceLock<Option<BTreeMap<String, Unit>>>,
     kernel: OnceLock<Option<netpath::node::Node>>,
     proxy_chains: OnceLock<Option<Vec<Checked>>>,
+    sockets: OnceLock<Option<Sockets>>,
 }
 
 /// The sysctl.d chain, the listing it was made from, and whether every file could be read.
@@ -93,6 +95,7 @@ impl NodeFacts {
             units: OnceLock::new(),
             kernel: OnceLock::new(),
             proxy_chains: OnceLock::new(),
+            sockets: OnceLock::new(),
         }
     }
 
@@ -233,6 +236,21 @@ impl NodeFacts {
         self.proxy_chains.get_or_init(|| proxy_chains::check(facts, self)).as_deref()
     }
 
+    /// The sockets of the node itself that take what comes. None where they were not collected whole.
+    pub fn sockets(&self) -> Option<&Sockets> {
+        let read = || self.folder.parsed("node.sock.listening", sockets::parse);
+        self.sockets.get_or_init(read).as_ref()
+    }
+
+    /// The sockets in the network namespace of the pod with this uid. None where they were not collected.
+    pub fn pod_sockets(&self, uid: u128) -> Option<Sockets> {
+        let account = self.folder.parsed("node.netns", |_, bytes| serde_json::from_slice(bytes))?;
+        let place = format!("/netns/{}/sockets.json", sockets::namespace_of(&account, uid)?);
+        let entries = self.folder.entries("pod.netns.sockets");
+        let entry = entries.iter().find(|entry| entry.path.ends_with(&place))?;
+        sockets::parse(&entry.path, &entry.bytes).ok()
+    }
+
     /// What in the folder could not be read. Asking parses all of it.
     pub fn unreadable(&self) -> Vec<Unreadable> {
         self.sysctls();
@@ -251,6 +269,7 @@ impl NodeFacts {
         self.modules();
         self.units();
         self.kernel();
+        self.sockets();
         self.folder.unreadable()
     }
 }

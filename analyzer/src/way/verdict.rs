@@ -1,0 +1,372 @@
+//! From all courses of a packet to one answer, and the change that turns it, tried out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use netpath::address::Family;
+use netpath::answer::{self as walked, ClientSees};
+use netpath::packet::Packet;
+use netpath::source::Cited;
+use netpath::walk::{Entry, Verdict as Fate};
+
+use super::answer::{
+    Change, Deciding, Delivered, Delivery, Direction, Fix, Line, PathAnswer, Question, Sees, Step, Verdict,
+};
+use super::flight::{Flight, Leg};
+use super::journey::Journey;
+use super::question::Asked;
+use super::world::World;
+
+/// More changes than this are not a remedy.
+const MOST_ROUNDS: usize = 4;
+
+/// Walks everything that was asked and answers.
+pub fn answer(world: &World<'_>, asked: &Asked) -> PathAnswer {
+    let flights = flights(world, asked);
+    let telling = telling(&flights);
+    let family = asked.packets.first().map_or(Family::V4, |departure| departure.packet.family());
+    let (verdict, reject) = verdict(&flights, family);
+    let sees = sees(&flights);
+    let mut answer = PathAnswer {
+        question: question(asked),
+        verdict,
+        reject,
+        client_sees: sees,
+        detail: detail(&flights, telling, sees),
+        deciding: telling.and_then(|flight| deciding(world, flight)),
+        delivered: delivered(&flights, asked),
+        unknowns: unknowns(&flights, verdict, sees),
+        fix: None,
+        steps: telling.map(|flight| steps(world, flight)).unwrap_or_default(),
+    };
+    if sees != Sees::Connected {
+        answer.fix = fix(world, asked, flights);
+    }
+    answer
+}
+
+fn flights(world: &World<'_>, asked: &Asked) -> Vec<Flight> {
+    let share = 1.0 / asked.packets.len().max(1) as f64;
+    let mut all = Vec::new();
+    for departure in &asked.packets {
+        let journey = Journey {
+            world,
+            packet: departure.packet.clone(),
+            start: departure.start.clone(),
+            one_node: asked.one_node,
+        };
+        all.extend(journey.flights().into_iter().map(|mut flight| {
+            flight.trail.probability *= share;
+            flight
+        }));
+    }
+    all
+}
+
+fn question(asked: &Asked) -> Question {
+    let first = asked.packets.first();
+    let interface = first.filter(|_| asked.one_node).and_then(|departure| match &departure.start.entry {
+        Entry::Interface(name) | Entry::Bridged { input: name, .. } => Some(name.to_string()),
+        Entry::Local => None,
+    });
+    Question {
+        from: asked.question.from.to_string(),
+        to: asked.question.to.to_string(),
+        protocol: asked.protocol.to_string(),
+        via: first.filter(|_| asked.one_node).map(|departure| format!("node/{}", departure.start.node)),
+        interface,
+    }
+}
+
+/// The course that the answer tells about: one that fails whatever the unknowns are, else one that fails, else the first.
+fn telling(flights: &[Flight]) -> Option<&Flight> {
+    let fails = |flight: &&Flight| !flight.is_connected();
+    let certain = |flight: &&Flight| flight.trail.assumptions.is_empty() && flight.trail.doubts.is_empty();
+    let by_rule = |flight: &&Flight| flight.stopped_by_leg || flight.cited.is_some();
+    let find = |test: &dyn Fn(&&Flight) -> bool| flights.iter().find(test);
+    find(&|flight| fails(flight) && certain(flight))
+        .or_else(|| find(&|flight| fails(flight) && by_rule(flight) && flight.sees != ClientSees::Depends))
+        .or_else(|| find(&fails))
+        .or_else(|| flights.first())
+}
+
+fn is_doubtful(flights: &[Flight]) -> bool {
+    flights.iter().any(|flight| !flight.trail.doubts.is_empty())
+}
+
+fn verdict(flights: &[Flight], family: Family) -> (Verdict, Option<String>) {
+    let first = flights.first().map(|flight| flight.verdict);
+    let same = flights.iter().all(|flight| Some(flight.verdict) == first);
+    match first {
+        Some(fate) if same && !is_doubtful(flights) => match fate {
+            Fate::Accept => (Verdict::Accept, None),
+            Fate::Drop => (Verdict::Drop, None),
+            Fate::Reject(kind) => (Verdict::Reject, Some(kind.word(family).to_owned())),
+        },
+        _ => (Verdict::Depends, None),
+    }
+}
+
+fn sees(flights: &[Flight]) -> Sees {
+    let first = flights.first().map(|flight| flight.sees);
+    let same = flights.iter().all(|flight| Some(flight.sees) == first);
+    match first {
+        Some(sees) if same && !is_doubtful(flights) => seen(sees),
+        _ => Sees::Depends,
+    }
+}
+
+fn seen(sees: ClientSees) -> Sees {
+    match sees {
+        ClientSees::Connected => Sees::Connected,
+        ClientSees::Timeout => Sees::Timeout,
+        ClientSees::Refused => Sees::Refused,
+        ClientSees::Unreachable => Sees::Unreachable,
+        ClientSees::Depends => Sees::Depends,
+    }
+}
+
+/// Whether only chance makes courses differ.
+fn is_by_chance(flights: &[Flight]) -> bool {
+    let free = |flight: &Flight| flight.trail.assumptions.is_empty() && flight.trail.doubts.is_empty();
+    flights.iter().all(free) && flights.iter().any(|flight| flight.trail.probability < 1.0)
+}
+
+/// `1 of 3 endpoints fails`.
+fn endpoints(flights: &[Flight]) -> String {
+    let bad: BTreeSet<String> =
+        flights.iter().filter(|flight| !flight.is_connected()).map(Flight::destination).collect();
+    let all: BTreeSet<String> = flights.iter().map(Flight::destination).collect();
+    let names: Vec<&str> = bad.iter().map(String::as_str).collect();
+    let verb = if bad.len() == 1 { "fails" } else { "fail" };
+    format!("{} of {} endpoints {verb} ({})", bad.len(), all.len(), names.join(", "))
+}
+
+fn detail(flights: &[Flight], telling: Option<&Flight>, sees: Sees) -> String {
+    let Some(telling) = telling else { return String::new() };
+    match sees {
+        Sees::Depends if is_by_chance(flights) => format!("{}: {}", endpoints(flights), telling.why),
+        Sees::Depends => {
+            let on = first_unknown(flights).unwrap_or_else(|| telling.why.clone());
+            format!("that depends on what is not known: {on}")
+        }
+        Sees::Unreachable if telling.stopped_by_leg => match telling.verdict {
+            Fate::Drop => format!("{}; the sending process gets an error at once", telling.why),
+            _ => format!("{}: an ICMP error, or the error at once on the host itself", telling.why),
+        },
+        Sees::Timeout if matches!(telling.verdict, Fate::Reject(_)) => {
+            format!("{}, but the refusal does not get out, so the client waits", telling.why)
+        }
+        _ => telling.why.clone(),
+    }
+}
+
+fn first_unknown(flights: &[Flight]) -> Option<String> {
+    let doubts = flights.iter().flat_map(|flight| &flight.trail.doubts);
+    doubts.chain(flights.iter().flat_map(|flight| &flight.trail.assumptions)).next().cloned()
+}
+
+fn unknowns(flights: &[Flight], verdict: Verdict, sees: Sees) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut add = |what: &String| {
+        if !all.contains(what) {
+            all.push(what.clone());
+        }
+    };
+    flights.iter().flat_map(|flight| &flight.trail.doubts).for_each(&mut add);
+    if verdict == Verdict::Depends || sees == Sees::Depends {
+        flights.iter().flat_map(|flight| &flight.trail.assumptions).for_each(&mut add);
+        let chance = flights.iter().any(|flight| flight.trail.probability < 1.0);
+        if chance && flights.iter().any(|flight| !flight.is_connected()) {
+            add(&format!("chance: {}", endpoints(flights)));
+        }
+    }
+    all
+}
+
+fn delivered(flights: &[Flight], asked: &Asked) -> Option<Delivered> {
+    let with_port = asked.question.from.port.is_some();
+    let mut all: Vec<Delivery> = Vec::new();
+    for flight in flights.iter().filter(|flight| flight.verdict == Fate::Accept) {
+        let Some(arrival) = &flight.arrival else { continue };
+        let packet = &arrival.packet;
+        let from_seen = if with_port { packet.source_text() } else { packet.source.to_string() };
+        let delivery = Delivery {
+            to: packet.destination_text(),
+            from_seen,
+            who: arrival.who.clone(),
+            interface: arrival.interface.clone(),
+            probability: flight.trail.probability,
+        };
+        match all.iter_mut().find(|known| known.to == delivery.to && known.from_seen == delivery.from_seen) {
+            // Courses that differ in an assumption alone are no further chance.
+            Some(known) if is_by_chance(flights) => {
+                known.probability = (known.probability + delivery.probability).min(1.0)
+            }
+            Some(_) => {}
+            None => all.push(delivery),
+        }
+    }
+    match all.len() {
+        0 => None,
+        1 => all.pop().map(Delivered::One),
+        _ => Some(Delivered::Several(all)),
+    }
+}
+
+fn line(cited: &Cited) -> Line {
+    Line { file: cited.origin.file.to_string(), line: cited.origin.line, text: cited.text.clone() }
+}
+
+fn decides(cited: &Cited, direction: Direction, node: Option<&Arc<str>>) -> Deciding {
+    Deciding {
+        file: cited.origin.file.to_string(),
+        line: cited.origin.line,
+        text: cited.text.clone(),
+        direction,
+        node: node.map(|node| node.to_string()),
+        pointer: cited.origin.pointer.as_deref().map(str::to_owned),
+        packets: None,
+        shadows: None,
+    }
+}
+
+/// The line that ended a course, or for one that arrives the last line that accepted the packet.
+fn deciding(world: &World<'_>, flight: &Flight) -> Option<Deciding> {
+    let last_node = flight.trail.legs.last().map(|leg| &leg.node);
+    if let Some((cited, direction)) = &flight.cited {
+        return Some(decides(cited, *direction, last_node));
+    }
+    let forward = |leg: &&Leg| leg.direction == Direction::Forward && leg.outer.is_none();
+    let leg = match flight.stopped_by_leg {
+        true => flight.trail.legs.last()?,
+        false => flight.trail.legs.iter().rev().find(forward)?,
+    };
+    let node = world.node(&leg.node)?;
+    let direction = match leg.direction {
+        Direction::Forward => walked::Direction::Forward,
+        Direction::Reply => walked::Direction::Reply,
+    };
+    // An answer that arrives and is not recognized was stopped by no rule; what the kernel did with it tells why.
+    if flight.stopped_by_leg && leg.outcome.verdict == Fate::Accept {
+        let steps = walked::steps(node, &leg.outcome);
+        let by_kernel = steps.iter().rev().filter(|step| step.hook.is_none()).find_map(|step| step.cited.as_ref());
+        return by_kernel.map(|cited| decides(cited, leg.direction, Some(&leg.node)));
+    }
+    let found = walked::deciding(node, &leg.outcome, direction)?;
+    let stops = flight.stopped_by_leg && leg.direction == Direction::Forward;
+    let shadows = if stops { walked::shadowed(node, &leg.packet, &leg.entry) } else { None };
+    Some(Deciding {
+        packets: found.packets,
+        shadows: shadows.as_ref().map(line),
+        ..decides(&found.cited, leg.direction, Some(&leg.node))
+    })
+}
+
+/// A packet as it entered somewhere.
+fn packet_text(packet: &Packet) -> String {
+    let protocol = netpath::protocol::name(packet.protocol);
+    format!("{protocol} {} to {}", packet.source_text(), packet.destination_text())
+}
+
+fn steps(world: &World<'_>, flight: &Flight) -> Vec<Step> {
+    let mut all = Vec::new();
+    for (at, leg) in flight.trail.legs.iter().enumerate() {
+        all.extend(flight.trail.remarks.iter().filter(|remark| remark.after == at).map(|r| remark_step(r, leg)));
+        let Some(node) = world.node(&leg.node) else { continue };
+        let place = match &leg.outer {
+            Some(overlay) => format!("node/{} {overlay}", leg.node),
+            None => format!("node/{}", leg.node),
+        };
+        all.extend(walked::steps(node, &leg.outcome).into_iter().map(|step| Step {
+            direction: leg.direction,
+            at: place.clone(),
+            packet: packet_text(&leg.packet),
+            hook: step.hook.map(|hook| hook.chain_name().to_owned()),
+            table: step.table,
+            chain: step.chain,
+            file: step.cited.as_ref().map(|cited| cited.origin.file.to_string()),
+            line: step.cited.as_ref().map(|cited| cited.origin.line),
+            text: step.cited.map(|cited| cited.text),
+            effect: step.effect,
+            because: step.because,
+        }));
+    }
+    if let Some(last) = flight.trail.legs.last() {
+        let end = flight.trail.legs.len();
+        all.extend(flight.trail.remarks.iter().filter(|remark| remark.after >= end).map(|r| remark_step(r, last)));
+    }
+    all
+}
+
+fn remark_step(remark: &super::flight::Remark, near: &Leg) -> Step {
+    Step {
+        direction: remark.direction,
+        at: remark.at.clone(),
+        packet: packet_text(&near.packet),
+        hook: None,
+        table: None,
+        chain: None,
+        file: remark.cited.as_ref().map(|cited| cited.origin.file.to_string()),
+        line: remark.cited.as_ref().map(|cited| cited.origin.line),
+        text: remark.cited.as_ref().map(|cited| cited.text.clone()),
+        effect: remark.effect.clone(),
+        because: Vec::new(),
+    }
+}
+
+/// Changes what stops the packet, node after node, and walks the whole way again.
+fn fix(world: &World<'_>, asked: &Asked, flights: Vec<Flight>) -> Option<Fix> {
+    let mut fix = Fix { changes: Vec::new(), verified: false };
+    let mut world = world.with_nothing();
+    let mut flights = flights;
+    for _ in 0..MOST_ROUNDS {
+        let Some((node, repair, changed)) = repair(&world, &flights) else { break };
+        let before = fix.changes.len();
+        for change in repair.changes {
+            let change = Change {
+                at: format!("node/{node}"),
+                owner: owner_name(change.owner),
+                command: change.command,
+                answers: change.answers.as_ref().map(line),
+            };
+            if !fix.changes.contains(&change) {
+                fix.changes.push(change);
+            }
+        }
+        if fix.changes.len() == before {
+            break;
+        }
+        world = world.with(&node, changed);
+        flights = self::flights(&world, asked);
+        if sees(&flights) == Sees::Connected {
+            fix.verified = true;
+            break;
+        }
+    }
+    (!fix.changes.is_empty()).then_some(fix)
+}
+
+/// The change on the node that stops the telling course.
+fn repair(world: &World<'_>, flights: &[Flight]) -> Option<(Arc<str>, walked::Fix, netpath::node::Node)> {
+    let flight = telling(flights).filter(|flight| flight.stopped_by_leg)?;
+    let last = flight.trail.legs.last()?;
+    // The answer's way is repaired together with the packet's own through the same node.
+    let leg = match last.direction {
+        Direction::Forward => last,
+        Direction::Reply => {
+            let same = |leg: &&Leg| {
+                leg.node == last.node
+                    && leg.direction == Direction::Forward
+                    && leg.outer.is_some() == last.outer.is_some()
+            };
+            flight.trail.legs.iter().find(same).unwrap_or(last)
+        }
+    };
+    let (fix, changed) = walked::repair(world.node(&leg.node)?, &leg.packet, &leg.entry)?;
+    Some((leg.node.clone(), fix, changed))
+}
+
+fn owner_name(owner: walked::Owner) -> String {
+    serde_json::to_value(owner).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
