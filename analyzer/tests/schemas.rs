@@ -9,6 +9,7 @@ use analyzer::finding::Findings;
 use analyzer::pattern::document::FamilyDocument;
 use analyzer::rule::document::RuleDocument;
 use analyzer::way::PathAnswer;
+use analyzer::way::battery::Battery;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
@@ -45,6 +46,11 @@ fn the_schema_of_patterns_is_current() {
 #[test]
 fn the_schema_of_path_answers_is_current() {
     is_current("path.schema.json", &schema::<PathAnswer>());
+}
+
+#[test]
+fn the_schema_of_the_battery_is_current() {
+    is_current("path-all.schema.json", &schema::<Battery>());
 }
 
 #[test]

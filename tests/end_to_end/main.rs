@@ -10,5 +10,6 @@ mod host;
 mod limits;
 mod node;
 mod offline;
+mod path;
 mod samples;
 mod stops;

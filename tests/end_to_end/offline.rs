@@ -17,6 +17,8 @@ fn all_commands_work_without_any_network() {
         (vec!["analyze", sample, "--out", report.to_str().unwrap()], 1),
         (vec!["inspect", sample], 0),
         (vec!["verify", sample], 0),
+        (vec!["path", sample, "--from", "10.0.0.9", "--to", "10.0.0.1:80", "--via", "worker-1"], 0),
+        (vec!["path", sample, "--all"], 0),
         (vec!["rules", "list"], 0),
         (vec!["rules", "show", "ip-forward-zero"], 0),
         (vec!["rules", "facts"], 0),
@@ -37,7 +39,11 @@ fn the_commands_tried_are_all_there_are() {
     let commands =
         help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| !line.is_empty());
     let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(commands, ["analyze", "inspect", "rules", "test", "verify", "help"], "try new commands offline, too");
+    assert_eq!(
+        commands,
+        ["analyze", "inspect", "path", "rules", "test", "verify", "help"],
+        "try new commands offline, too"
+    );
 }
 
 fn without_network(arguments: &[&str], folder: &Path) -> Output {

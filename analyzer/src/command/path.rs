@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::facts::Facts;
 use crate::way::endpoint::Endpoint;
-use crate::way::{self, Protocol, Question, World, drawing};
+use crate::way::{self, Protocol, Question, World, battery, drawing};
 
 /// Walks one packet through the bundle, there and back: does it pass, what does the client see, which line decides.
 #[derive(Debug, clap::Args)]
@@ -18,16 +18,17 @@ Exit codes: 0 answered, 2 could not
 Examples:
   dossier path bundle.zip --from node/master-1 --to node/worker-1:10250
   dossier path bundle.zip --from pod/shop/web-0 --to service/kube-system/kube-dns:53 --proto udp
+  dossier path bundle.zip --all
   dossier path host.zip --from 10.0.0.9 --to 10.0.0.4:10250 --via node/worker-1")]
 pub struct Path {
     /// The bundle: a zip file or an unpacked folder.
     bundle: PathBuf,
     /// Who sends: pod/NS/NAME, node/NAME, IP[:PORT], [IPv6][:PORT].
-    #[arg(long, value_name = "END")]
-    from: Endpoint,
+    #[arg(long, value_name = "END", required_unless_present = "all")]
+    from: Option<Endpoint>,
     /// Whom it is for: pod/NS/NAME:PORT, service/NS/NAME:PORT, node/NAME:PORT, IP:PORT, [IPv6]:PORT; icmp takes no port.
-    #[arg(long, value_name = "END")]
-    to: Endpoint,
+    #[arg(long, value_name = "END", required_unless_present = "all")]
+    to: Option<Endpoint>,
     /// The protocol [default: the Service's, else tcp].
     #[arg(long, value_name = "PROTOCOL")]
     proto: Option<Protocol>,
@@ -37,7 +38,11 @@ pub struct Path {
     /// The interface by which the packet enters [default: the one by which the node would answer].
     #[arg(long = "in", value_name = "IFACE")]
     interface: Option<String>,
-    /// The answer as JSON (schemas/path.schema.json).
+    /// Walk the packets that every cluster lives by, over the whole bundle: the kubelets' port, overlays, the API
+    /// server, cluster DNS, NodePorts, health checks, webhooks.
+    #[arg(long, conflicts_with_all = ["from", "to", "proto", "via", "interface", "steps"])]
+    all: bool,
+    /// The answer as JSON (schemas/path.schema.json; with --all schemas/path-all.schema.json).
     #[arg(long)]
     json: bool,
     /// Draw every step, also those that change nothing.
@@ -53,9 +58,10 @@ impl Path {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let facts = Facts::new(super::open(&self.bundle)?);
         let world = World::new(&facts);
+        let (Some(from), Some(to)) = (&self.from, &self.to) else { return self.battery(&world) };
         let question = Question {
-            from: self.from.clone(),
-            to: self.to.clone(),
+            from: from.clone(),
+            to: to.clone(),
             protocol: self.proto,
             via: self.via.clone(),
             interface: self.interface.clone(),
@@ -64,6 +70,16 @@ impl Path {
         let text = match self.json {
             true => serde_json::to_string_pretty(&answer).context("the answer cannot be written as JSON")? + "\n",
             false => drawing::draw(&answer, self.steps),
+        };
+        super::print(|out| out.write_all(text.as_bytes()))?;
+        Ok(super::FINE)
+    }
+
+    fn battery(&self, world: &World<'_>) -> anyhow::Result<ExitCode> {
+        let battery = battery::run(world);
+        let text = match self.json {
+            true => serde_json::to_string_pretty(&battery).context("the answers cannot be written as JSON")? + "\n",
+            false => drawing::table(&battery),
         };
         super::print(|out| out.write_all(text.as_bytes()))?;
         Ok(super::FINE)

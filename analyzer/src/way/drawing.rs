@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::answer::{Delivered, Delivery, Direction, Line, PathAnswer, Sees, Step, Verdict};
+use super::battery::{Battery, Check};
 use crate::report::visible;
 
 /// Draws an answer. With `all` every step is shown, else only those that did something to the packet.
@@ -58,6 +59,57 @@ pub fn sees(sees: Sees) -> &'static str {
         Sees::Refused => "`connection refused`",
         Sees::Unreachable => "`unreachable`",
         Sees::Depends => "what is not known",
+    }
+}
+
+/// The battery as a table: failing checks first and in full, then what passes, a line for each purpose.
+pub fn table(battery: &Battery) -> String {
+    let mut out = String::new();
+    let (passed, others): (Vec<&Check>, Vec<&Check>) =
+        battery.checks.iter().partition(|check| check.client_sees == Sees::Connected);
+    let total = battery.checks.len();
+    line(&mut out, &format!("{total} packets walked: {} pass, {} do not or depend", passed.len(), others.len()));
+    out.push('\n');
+    for check in others {
+        draw_check(&mut out, check);
+    }
+    let mut purposes: Vec<(&str, usize)> = Vec::new();
+    for check in passed {
+        match purposes.last_mut() {
+            Some((purpose, count)) if *purpose == check.purpose => *count += 1,
+            _ => purposes.push((&check.purpose, 1)),
+        }
+    }
+    for (purpose, count) in purposes {
+        line(&mut out, &format!("{:<11} {purpose} ({count})", "passes"));
+    }
+    for what in &battery.not_walked {
+        line(&mut out, &format!("{:<11} {what}", "not walked"));
+    }
+    out
+}
+
+fn draw_check(out: &mut String, check: &Check) {
+    let word = match check.client_sees {
+        Sees::Connected => "passes",
+        Sees::Timeout => "timeout",
+        Sees::Refused => "refused",
+        Sees::Unreachable => "unreachable",
+        Sees::Depends => "depends",
+    };
+    let others = match check.stands_for {
+        0 | 1 => String::new(),
+        count => format!(" and {} more like it", count - 1),
+    };
+    line(out, &format!("{word:<11} {}: {}{others} to {}, {}", check.purpose, check.from, check.to, check.protocol));
+    line(out, &format!("            {}", check.detail));
+    if let Some(deciding) =
+        check.deciding.as_ref().filter(|_| check.verdict != Verdict::Accept || !check.unknowns.is_empty())
+    {
+        line(out, &format!("            {}   [{}:{}]", deciding.text, deciding.file, deciding.line));
+    }
+    for change in check.fix.iter().flat_map(|fix| &fix.changes) {
+        line(out, &format!("            on {}: {}", change.at, change.command));
     }
 }
 

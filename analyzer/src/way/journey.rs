@@ -309,6 +309,7 @@ impl Journey<'_> {
         if let Some(flight) = self.unanswered_neighbour(station, &arrival, &trail) {
             return flights.push(flight);
         }
+        trail.doubts.extend(self.policy_doubts(&arrival));
         let mut heard = ClientSees::Connected;
         let mut why = "the packet and its answer pass".to_owned();
         let mut cited = None;
@@ -335,6 +336,16 @@ impl Journey<'_> {
                 flight.cited.clone_from(&cited);
             }
         }
+    }
+
+    /// NetworkPolicies are not judged here: where a pod at either end has any in its namespace, they may decide.
+    fn policy_doubts(&self, arrival: &Arrival) -> Vec<String> {
+        let pod = |address| match self.world.place_of(address) {
+            Some(Place::Pod(place)) if !self.one_node => self.world.pod(*place),
+            _ => None,
+        };
+        let ends = [pod(self.packet.source), pod(arrival.packet.destination)];
+        ends.into_iter().flatten().filter_map(|pod| self.world.policy_doubt(&pod.namespace)).collect()
     }
 
     /// The next hop's neighbour entry may say that nobody answered there.

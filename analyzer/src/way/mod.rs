@@ -10,14 +10,18 @@
 //! verdict.rs    from all courses to one answer, with the fix tried out
 //! answer.rs     the contract of `--json`
 //! drawing.rs    the answer for people
+//! battery.rs    the packets that every cluster lives by: `--all`
+//! groups.rs     senders that a node cannot tell apart
 //! ```
 //!
 //! What happens within a node is netpath's; what lies between nodes is put together here, of facts.
 
 pub mod answer;
+pub mod battery;
 pub mod drawing;
 pub mod endpoint;
 mod flight;
+mod groups;
 mod journey;
 mod overlay;
 pub mod question;

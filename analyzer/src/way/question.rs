@@ -15,7 +15,7 @@ use super::world::{Place, World};
 use crate::facts::service::{Service, ServicePort};
 
 /// The source port of a question that names none: one of those that clients use.
-const CLIENT_PORT: u16 = 40_000;
+pub(super) const CLIENT_PORT: u16 = 40_000;
 
 /// A protocol that can be asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -31,7 +31,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    fn of_service(text: &str) -> Protocol {
+    pub(super) fn of_service(text: &str) -> Protocol {
         match text.to_ascii_uppercase().as_str() {
             "UDP" => Protocol::Udp,
             "SCTP" => Protocol::Sctp,
@@ -70,8 +70,8 @@ pub struct Question {
 pub(super) struct Asked {
     /// What was asked.
     pub question: Question,
-    /// The protocol.
-    pub protocol: Protocol,
+    /// The protocol's name.
+    pub protocol: String,
     /// Each packet with its place of departure; several where the destination is several addresses.
     pub packets: Vec<Departure>,
     /// Whether only the first node is walked.
@@ -143,7 +143,7 @@ impl Question {
             .iter()
             .map(|address| self.departure(world, &source, *address, target.port, protocol, one_node))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Asked { question: self.clone(), protocol, packets, one_node })
+        Ok(Asked { question: self.clone(), protocol: protocol.to_string(), packets, one_node })
     }
 
     fn check_ports(&self, protocol: Protocol, source: &Source, target: &Target) -> Result<(), QuestionError> {
@@ -356,7 +356,14 @@ fn source_address(
     found.ok_or_else(|| incomplete(format!("no address of node {owner} is known: give --from as an address")))
 }
 
-fn packet(protocol: Protocol, from: IpAddr, from_port: Option<u16>, to: IpAddr, port: Option<u16>) -> Packet {
+/// The first packet that a client sends.
+pub(super) fn packet(
+    protocol: Protocol,
+    from: IpAddr,
+    from_port: Option<u16>,
+    to: IpAddr,
+    port: Option<u16>,
+) -> Packet {
     let source = (from, from_port.unwrap_or(CLIENT_PORT));
     let destination = (to, port.unwrap_or_default());
     match protocol {

@@ -22,6 +22,15 @@ const MOST_ROUNDS: usize = 4;
 
 /// Walks everything that was asked and answers.
 pub fn answer(world: &World<'_>, asked: &Asked) -> PathAnswer {
+    walk(world, asked, true)
+}
+
+/// The same without the steps.
+pub fn brief(world: &World<'_>, asked: &Asked) -> PathAnswer {
+    walk(world, asked, false)
+}
+
+fn walk(world: &World<'_>, asked: &Asked, with_steps: bool) -> PathAnswer {
     let flights = flights(world, asked);
     let telling = telling(&flights);
     let family = asked.packets.first().map_or(Family::V4, |departure| departure.packet.family());
@@ -37,7 +46,7 @@ pub fn answer(world: &World<'_>, asked: &Asked) -> PathAnswer {
         delivered: delivered(&flights, asked),
         unknowns: unknowns(&flights, verdict, sees),
         fix: None,
-        steps: telling.map(|flight| steps(world, flight)).unwrap_or_default(),
+        steps: telling.filter(|_| with_steps).map(|flight| steps(world, flight)).unwrap_or_default(),
     };
     if sees != Sees::Connected {
         answer.fix = fix(world, asked, flights);
@@ -72,7 +81,7 @@ fn question(asked: &Asked) -> Question {
     Question {
         from: asked.question.from.to_string(),
         to: asked.question.to.to_string(),
-        protocol: asked.protocol.to_string(),
+        protocol: asked.protocol.clone(),
         via: first.filter(|_| asked.one_node).map(|departure| format!("node/{}", departure.start.node)),
         interface,
     }
@@ -81,12 +90,13 @@ fn question(asked: &Asked) -> Question {
 /// The course that the answer tells about: one that fails whatever the unknowns are, else one that fails, else the first.
 fn telling(flights: &[Flight]) -> Option<&Flight> {
     let fails = |flight: &&Flight| !flight.is_connected();
-    let certain = |flight: &&Flight| flight.trail.assumptions.is_empty() && flight.trail.doubts.is_empty();
+    let certain = |flight: &&Flight| is_free(flight);
     let by_rule = |flight: &&Flight| flight.stopped_by_leg || flight.cited.is_some();
     let find = |test: &dyn Fn(&&Flight) -> bool| flights.iter().find(test);
     find(&|flight| fails(flight) && certain(flight))
         .or_else(|| find(&|flight| fails(flight) && by_rule(flight) && flight.sees != ClientSees::Depends))
-        .or_else(|| find(&fails))
+        // Of those that nobody can tell, the one that came farthest.
+        .or_else(|| flights.iter().filter(|flight| fails(flight)).max_by_key(|flight| flight.trail.legs.len()))
         .or_else(|| flights.first())
 }
 
@@ -128,18 +138,32 @@ fn seen(sees: ClientSees) -> Sees {
 
 /// Whether only chance makes courses differ.
 fn is_by_chance(flights: &[Flight]) -> bool {
-    let free = |flight: &Flight| flight.trail.assumptions.is_empty() && flight.trail.doubts.is_empty();
-    flights.iter().all(free) && flights.iter().any(|flight| flight.trail.probability < 1.0)
+    flights.iter().all(is_free) && flights.iter().any(|flight| flight.trail.probability < 1.0)
 }
 
-/// `1 of 3 endpoints fails`.
+/// `1 of 3 endpoints fails`, and of how many more that is not known.
 fn endpoints(flights: &[Flight]) -> String {
-    let bad: BTreeSet<String> =
-        flights.iter().filter(|flight| !flight.is_connected()).map(Flight::destination).collect();
-    let all: BTreeSet<String> = flights.iter().map(Flight::destination).collect();
-    let names: Vec<&str> = bad.iter().map(String::as_str).collect();
+    let certain = |flight: &&Flight| !flight.is_connected() && flight.sees != ClientSees::Depends && is_free(flight);
+    let names = |all: Vec<&Flight>| all.into_iter().map(Flight::destination).collect::<BTreeSet<String>>();
+    let all = names(flights.iter().collect());
+    let bad = names(flights.iter().filter(certain).collect());
+    let open: BTreeSet<String> = names(flights.iter().filter(|flight| !flight.is_connected()).collect());
+    let open: Vec<&str> = open.difference(&bad).map(String::as_str).collect();
     let verb = if bad.len() == 1 { "fails" } else { "fail" };
-    format!("{} of {} endpoints {verb} ({})", bad.len(), all.len(), names.join(", "))
+    let bad_names: Vec<&str> = bad.iter().map(String::as_str).collect();
+    let mut text = format!("{} of {} endpoints {verb}", bad.len(), all.len());
+    if !bad.is_empty() {
+        text += &format!(" ({})", bad_names.join(", "));
+    }
+    if !open.is_empty() {
+        text += &format!("; of {} that is not known ({})", open.len(), open.join(", "));
+    }
+    text
+}
+
+/// Whether nothing was assumed.
+fn is_free(flight: &Flight) -> bool {
+    flight.trail.assumptions.is_empty() && flight.trail.doubts.is_empty()
 }
 
 fn detail(flights: &[Flight], telling: Option<&Flight>, sees: Sees) -> String {
@@ -148,7 +172,11 @@ fn detail(flights: &[Flight], telling: Option<&Flight>, sees: Sees) -> String {
         Sees::Depends if is_by_chance(flights) => format!("{}: {}", endpoints(flights), telling.why),
         Sees::Depends => {
             let on = first_unknown(flights).unwrap_or_else(|| telling.why.clone());
-            format!("that depends on what is not known: {on}")
+            let certain = !telling.is_connected() && telling.sees != ClientSees::Depends && is_free(telling);
+            match certain {
+                true => format!("{}: {}; the rest depends on what is not known: {on}", endpoints(flights), telling.why),
+                false => format!("that depends on what is not known: {on}"),
+            }
         }
         Sees::Unreachable if telling.stopped_by_leg => match telling.verdict {
             Fate::Drop => format!("{}; the sending process gets an error at once", telling.why),
