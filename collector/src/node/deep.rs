@@ -67,7 +67,7 @@ fn link_statistics(context: &Context<'_>, line: &PlanLine) -> anyhow::Result<()>
             end = ItemEnd::because(ItemStatus::Truncated, "the run ended before every link was asked");
             break;
         }
-        let argv = [&source[..], &[link.clone()]].concat();
+        let argv = [&source[..], std::slice::from_ref(link)].concat();
         let argv = match runnable(context, &argv) {
             Ok(argv) => argv,
             Err(missing) => {
