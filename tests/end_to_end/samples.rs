@@ -75,6 +75,7 @@ fn every_row_that_a_scenario_names_is_found_in_its_sample() {
         ("certificates-expired", vec!["E16"]),
         ("cni-config-missing", vec!["E44"]),
         ("coredns-loop", vec!["17", "E23"]),
+        ("dns-egress-without-tcp", vec!["11"]),
         ("docker-forward-drop", vec!["E9", "92"]),
         ("firewall-and-limits", vec!["E2", "E26", "30", "31", "75", "91"]),
         ("firewalld-blocks-kubelet", vec!["90"]),

@@ -9,6 +9,7 @@ use super::{Condition, Pod};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields, Record};
 use crate::facts::json::text_value;
+use crate::facts::policy::denied;
 use crate::facts::{Facts, component, event, node_root, service, workload};
 use crate::shape::{Field, RecordShape, Shape};
 
@@ -21,6 +22,11 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::scalar("namespace", "Its namespace."),
         Field::scalar("uid", "Its uid."),
         Field::scalar("component", "The component that it is of, where it is a known one: `coredns`, `kube-proxy` …"),
+        Field::of(
+            "denied",
+            Shape::List(&Shape::Record(&denied::SHAPE)),
+            "What policies deny it that every pod needs: DNS, the API server.",
+        ),
         Field::scalar("node_name", "The node it is bound to, where it is scheduled."),
         Field::record("node", &node_root::SHAPE, "The node it is bound to, where the bundle knows it."),
         Field::scalar("phase", "`Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`."),
@@ -141,6 +147,7 @@ impl Fields for PodFact {
     fn field(&self, name: &str) -> Option<Value> {
         let pod = self.facts.pods().get(self.place)?;
         match name {
+            "denied" => Some(denied::values(&self.facts, pod)),
             "component" => component::of_pod(pod).map(Value::from),
             "node" => node_root::named(&self.facts, &pod.node),
             "workload" => workload::of_pod(&self.facts, pod),

@@ -3,8 +3,10 @@
 //! ```text
 //! enforcement.rs   what enforces policies, in the cluster and on a node
 //! endpoint.rs      pods and nodes as ends of a flow
+//! denied.rs        what policies deny a pod that every pod needs
 //! ```
 
+pub mod denied;
 pub mod endpoint;
 pub mod enforcement;
 
