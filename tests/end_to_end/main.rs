@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod cluster;
 mod cluster_content;
+mod explained;
 mod host;
 mod limits;
 mod node;
