@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::packet::{Packet, Transport, tcp_flag};
+use crate::packet::{Packet, Transport, sctp_chunk, tcp_flag};
 use crate::protocol;
 
 /// The state that rules see.
@@ -36,6 +36,9 @@ pub struct Tuple {
     pub source_port: Option<u16>,
     /// Destination port.
     pub destination_port: Option<u16>,
+    /// Type and code, for ICMP and ICMPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<(u8, u8)>,
 }
 
 impl Tuple {
@@ -47,6 +50,10 @@ impl Tuple {
             protocol: packet.protocol,
             source_port: packet.source_port(),
             destination_port: packet.destination_port(),
+            icmp: match packet.transport {
+                Transport::Icmp { kind, code } => Some((kind, code)),
+                _ => None,
+            },
         }
     }
 
@@ -59,7 +66,19 @@ impl Tuple {
             protocol: self.protocol,
             source_port: self.destination_port,
             destination_port: self.source_port,
+            icmp: self.icmp.map(|(kind, code)| (answering(self.protocol, kind), code)),
         }
+    }
+}
+
+/// The ICMP type that answers another, which a request of the other direction has (nf_conntrack_proto_icmp.c, invmap).
+fn answering(protocol: u8, kind: u8) -> u8 {
+    match (protocol, kind) {
+        (protocol::ICMP, 0) => 8,
+        (protocol::ICMP, 8) => 0,
+        (protocol::ICMP, 13 | 15 | 17) | (protocol::ICMPV6, 128 | 139) => kind + 1,
+        (protocol::ICMP, 14 | 16 | 18) | (protocol::ICMPV6, 129 | 140) => kind - 1,
+        _ => kind,
     }
 }
 
@@ -121,6 +140,8 @@ pub(crate) fn state_without_connection(packet: &Packet, tcp_loose: bool) -> CtSt
             130..=136 | 143 => CtState::Untracked,
             _ => CtState::Invalid,
         },
+        // Only INIT begins an association (sctp_new).
+        (protocol::SCTP, Transport::Sctp { chunk, .. }) if chunk != sctp_chunk::INIT => CtState::Invalid,
         // A transport header that should be there and is not cannot be tracked.
         (protocol::TCP | protocol::UDP | protocol::ICMP | protocol::ICMPV6, Transport::Other) => CtState::Invalid,
         _ => CtState::New,

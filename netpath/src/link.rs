@@ -61,6 +61,8 @@ pub struct Address {
     pub scope: Box<str>,
     /// Whether it is secondary, so that it is not chosen as a source by itself.
     pub secondary: bool,
+    /// Whether its preferred lifetime is over, so that it is chosen last (IPv6).
+    pub deprecated: bool,
 }
 
 impl Address {
@@ -135,5 +137,6 @@ fn address(value: &Value) -> Option<Address> {
         prefix_len,
         scope: string(value, "scope").unwrap_or("global").into(),
         secondary: value.get("secondary").and_then(Value::as_bool).unwrap_or(false),
+        deprecated: value.get("deprecated").and_then(Value::as_bool).unwrap_or(false),
     })
 }

@@ -164,20 +164,28 @@ impl Node {
         if !asked.iter().any(|kind| has(*kind)) {
             return Truth::Yes;
         }
-        match self.local_type(addr.into(), device) {
-            Some(RouteType::Local) => has(RouteType::Local).into(),
-            Some(RouteType::Anycast) => has(RouteType::Anycast).into(),
-            Some(_) => match self.lookup(&self.plain_flow(addr.into()), &|_| None) {
-                Lookup::Found(found) => {
-                    let refused =
-                        matches!(found.kind, RouteType::Unreachable | RouteType::Prohibit | RouteType::Blackhole);
-                    (refused && has(RouteType::Unreachable)).into()
-                }
-                Lookup::NoRoute => has(RouteType::Unreachable).into(),
-                Lookup::Unknown(unknown) => Truth::Unknown(unknown),
-            },
-            None => self.type_without_table(addr.into(), types),
+        if !self.routes.has_table("local", Family::V6) {
+            return self.type_without_table(addr.into(), types);
         }
+        // A real lookup, bound to the interface if one is asked about (match_lookup_rt6).
+        let flow = Flow { out_interface: device.map(Arc::from), ..self.plain_flow(addr.into()) };
+        let found = match self.lookup(&flow, &|_| None) {
+            Lookup::Unknown(unknown) => return Truth::Unknown(unknown),
+            Lookup::NoRoute => return has(RouteType::Unreachable).into(),
+            Lookup::Found(found) => found,
+        };
+        if matches!(found.kind, RouteType::Unreachable | RouteType::Prohibit | RouteType::Blackhole) {
+            return has(RouteType::Unreachable).into();
+        }
+        let local = match device {
+            None => found.kind == RouteType::Local,
+            Some(device) => {
+                let own = self.link(device).into_iter().flat_map(|link| &link.addresses);
+                own.into_iter().any(|own| own.local == addr)
+            }
+        };
+        let anycast = found.route.is_some_and(|route| route.is_anycast(addr));
+        (has(RouteType::Local) && local || has(RouteType::Anycast) && anycast).into()
     }
 
     fn plain_flow(&self, destination: IpAddr) -> Flow {

@@ -23,16 +23,33 @@ pub mod tcp_flag {
     pub const URG: u8 = 0x20;
 }
 
+/// Types of SCTP chunks (RFC 9260, 3.2).
+pub mod sctp_chunk {
+    /// INIT, which begins an association.
+    pub const INIT: u8 = 1;
+    /// INIT ACK, its answer.
+    pub const INIT_ACK: u8 = 2;
+}
+
 /// What follows the IP header, as far as rules look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// A protocol with ports: UDP, UDP-Lite, SCTP, DCCP.
+    /// A protocol with ports: UDP, UDP-Lite, DCCP.
     Ports {
         /// Source port.
         source: u16,
         /// Destination port.
         destination: u16,
+    },
+    /// SCTP.
+    Sctp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+        /// The type of the first chunk, see [`sctp_chunk`].
+        chunk: u8,
     },
     /// TCP.
     Tcp {
@@ -135,7 +152,7 @@ impl Packet {
 
     /// The first chunk (INIT) of an SCTP association.
     pub fn sctp_init(source: (IpAddr, u16), destination: (IpAddr, u16)) -> Self {
-        let transport = Transport::Ports { source: source.1, destination: destination.1 };
+        let transport = Transport::Sctp { source: source.1, destination: destination.1, chunk: sctp_chunk::INIT };
         Self::new(source.0, destination.0, protocol::SCTP, transport)
     }
 
@@ -161,9 +178,9 @@ impl Packet {
     /// Source and destination port, of protocols that have them.
     pub fn ports(&self) -> Option<(u16, u16)> {
         match self.transport {
-            Transport::Ports { source, destination } | Transport::Tcp { source, destination, .. } => {
-                Some((source, destination))
-            }
+            Transport::Ports { source, destination }
+            | Transport::Tcp { source, destination, .. }
+            | Transport::Sctp { source, destination, .. } => Some((source, destination)),
             Transport::Icmp { .. } | Transport::Other => None,
         }
     }
@@ -179,13 +196,18 @@ impl Packet {
     }
 
     pub(crate) fn set_source_port(&mut self, port: u16) {
-        if let Transport::Ports { source, .. } | Transport::Tcp { source, .. } = &mut self.transport {
+        if let Transport::Ports { source, .. } | Transport::Tcp { source, .. } | Transport::Sctp { source, .. } =
+            &mut self.transport
+        {
             *source = port;
         }
     }
 
     pub(crate) fn set_destination_port(&mut self, port: u16) {
-        if let Transport::Ports { destination, .. } | Transport::Tcp { destination, .. } = &mut self.transport {
+        if let Transport::Ports { destination, .. }
+        | Transport::Tcp { destination, .. }
+        | Transport::Sctp { destination, .. } = &mut self.transport
+        {
             *destination = port;
         }
     }

@@ -45,6 +45,8 @@ impl Node {
         let plain = match self.lookup(&flow, &|_| None) {
             Lookup::Unknown(unknown) => return Truth::Unknown(unknown),
             Lookup::NoRoute => false,
+            // IPv6 does not ask by which interface its own addresses come in (rpfilter_lookup_reverse6).
+            Lookup::Found(found) if source.is_ipv6() && found.kind == RouteType::Local => test.accept_local,
             Lookup::Found(found) => {
                 let known_type =
                     found.kind == RouteType::Unicast || (found.kind == RouteType::Local && test.accept_local);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::answer::{Direction, Trip};
-use crate::packet::{Packet, Transport, tcp_flag};
+use crate::packet::{Packet, Transport, sctp_chunk, tcp_flag};
 use crate::protocol;
 use crate::targets::RejectKind;
 use crate::walk::{Effect, Entry, Event, Exploration, Hook, Outcome, Verdict};
@@ -35,6 +35,9 @@ pub fn reply_to(packet: &Packet) -> Packet {
             Transport::Tcp { source: destination, destination: source, flags: tcp_flag::SYN | tcp_flag::ACK }
         }
         Transport::Ports { source, destination } => Transport::Ports { source: destination, destination: source },
+        Transport::Sctp { source, destination, .. } => {
+            Transport::Sctp { source: destination, destination: source, chunk: sctp_chunk::INIT_ACK }
+        }
         Transport::Icmp { kind: 8, .. } if packet.protocol == protocol::ICMP => Transport::Icmp { kind: 0, code: 0 },
         Transport::Icmp { kind: 128, .. } => Transport::Icmp { kind: 129, code: 0 },
         other => other,

@@ -171,7 +171,7 @@ impl Set {
         let alone = self.dimensions.len() == 1;
         match packet.transport {
             Transport::Icmp { kind, code } if !alone => Probe::Port(packet.protocol, u16::from_be_bytes([kind, code])),
-            Transport::Tcp { .. } | Transport::Ports { .. } => {
+            Transport::Tcp { .. } | Transport::Ports { .. } | Transport::Sctp { .. } => {
                 // bitmap:port takes TCP and UDP alone; DCCP's ports are not looked at.
                 if alone && !matches!(packet.protocol, protocol::TCP | protocol::UDP) {
                     return Probe::Nothing;

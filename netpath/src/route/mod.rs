@@ -4,7 +4,7 @@ mod fib;
 mod lookup;
 mod parse;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -98,6 +98,16 @@ pub struct Route {
     pub by_kernel: bool,
     /// Where it was read.
     pub cited: Cited,
+}
+
+impl Route {
+    /// Whether an IPv6 address that this route leads to belongs to no single node: an anycast address of the node's own, or
+    /// the subnet-router address of a network it is on (ipv6_anycast_destination).
+    pub(crate) fn is_anycast(&self, addr: Ipv6Addr) -> bool {
+        let direct = !self.hops.is_empty() && self.hops.iter().all(|hop| hop.gateway.is_none());
+        let subnet = self.destination.prefix_len().is_some_and(|length| length < 127);
+        self.kind == RouteType::Anycast || (direct && subnet && self.destination.first() == IpAddr::V6(addr))
+    }
 }
 
 /// What a routing rule does.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::conntrack::{Connection, CtState};
 use crate::node::Node;
-use crate::packet::Packet;
+use crate::packet::{Packet, PacketKind};
 use crate::unknown::{Unknown, UnknownKind};
 use crate::walk::choices::{Choices, MAX_PATHS};
 use crate::walk::event::{Delivery, Event, Verdict};
@@ -173,7 +173,11 @@ fn entering(node: &Node, packet: &Packet, entry: &Entry, mark: u32) -> Skb {
         socket: if matches!(entry, Entry::Local) { Socket::Process } else { Socket::None },
         has_ethernet_header: false,
     };
-    let (Entry::Interface(name) | Entry::Bridged { input: name, .. }) = entry else { return skb };
+    let (Entry::Interface(name) | Entry::Bridged { input: name, .. }) = entry else {
+        // What a socket sends is addressed to this host until a link says otherwise (skb->pkt_type is 0).
+        skb.packet.kind = skb.packet.kind.or(Some(PacketKind::Unicast));
+        return skb;
+    };
     let link = node.link(name);
     skb.has_ethernet_header = link.is_none_or(|link| link.ethernet);
     let bridge = link

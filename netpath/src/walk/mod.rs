@@ -15,6 +15,7 @@ mod routing;
 mod routing_v6;
 mod skb;
 mod source_check;
+mod source_v6;
 mod tables;
 mod track;
 mod walker;

@@ -11,6 +11,7 @@ use crate::unknown::{Unknown, UnknownKind};
 use crate::walk::Hook;
 use crate::walk::event::{Effect, Verdict};
 use crate::walk::hooks::BaseChain;
+use crate::walk::source_v6;
 use crate::walk::walker::{Flow, Walker};
 
 /// Which end of the packet a hook translates.
@@ -221,13 +222,13 @@ impl Walker<'_> {
             self.doubt(format!("which address the interface {name} has"));
             return Some(self.skb.packet.source);
         };
+        if let IpAddr::V6(destination) = self.skb.packet.destination {
+            return source_v6::select(self.node, Some(&name), destination).map(IpAddr::V6);
+        }
         let usable = || {
-            link.addresses
-                .iter()
-                .filter(|address| {
-                    Family::of(address.local) == family && !address.secondary && &*address.scope != "host"
-                })
-                .filter(|address| family == Family::V4 || &*address.scope == "global" || is_link_local(next_hop))
+            link.addresses.iter().filter(|address| {
+                Family::of(address.local) == family && !address.secondary && &*address.scope != "host"
+            })
         };
         let near = usable().find(|address| address.network().contains(next_hop));
         near.or_else(|| usable().next()).map(|address| address.local).or_else(|| self.any_global_address(family))
@@ -258,12 +259,14 @@ impl Walker<'_> {
             self.doubt(format!("which address the interface {name} has"));
             return Some(self.skb.packet.destination);
         };
-        link.addresses.iter().find(|address| Family::of(address.local) == family).map(|address| address.local)
+        // An IPv6 address must reach as far as the one it replaces (nf_nat_redirect_ipv6).
+        let reaches = |addr: IpAddr| match (addr, self.skb.packet.destination) {
+            (IpAddr::V6(addr), IpAddr::V6(asked)) => source_v6::is_link_local(addr) == source_v6::is_link_local(asked),
+            _ => true,
+        };
+        let usable = |addr: &IpAddr| Family::of(*addr) == family && reaches(*addr);
+        link.addresses.iter().map(|address| address.local).find(usable)
     }
-}
-
-fn is_link_local(addr: IpAddr) -> bool {
-    matches!(addr, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }
 
 fn single(addr: IpAddr) -> AddrRange {

@@ -234,7 +234,8 @@ impl Walker<'_> {
         let addr = if has("saddr") { packet.source } else { packet.destination };
         let context = self.context(hook);
         if result == "oif" && has("saddr") && has("iif") {
-            let test = Rpfilter { loose: false, valid_mark: has("mark"), accept_local: true, invert: false };
+            // A source of the node's own has no interface to be found here (nft_fib4_eval, nft_fib6_eval).
+            let test = Rpfilter { loose: false, valid_mark: has("mark"), accept_local: false, invert: false };
             return match context.node.reverse_path_match(&test, context.skb) {
                 Truth::Yes => Value::Number(1),
                 Truth::No => Value::Number(0),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::address::Family;
 use crate::conntrack::{Connection, CtState};
-use crate::packet::{Packet, Transport, tcp_flag};
+use crate::packet::{Packet, PacketKind, Transport, tcp_flag};
 use crate::protocol;
 use crate::route::RouteType;
 use crate::targets::RejectKind;
@@ -50,6 +50,9 @@ impl Walker<'_> {
 
     fn enter_by_interface(&mut self) -> (Flow, Option<Delivery>) {
         let Some(device) = self.skb.in_interface.clone() else { return self.leave_socket() };
+        if self.malformed_v6(&device) {
+            return (Flow::Break(Verdict::Drop), None);
+        }
         if let stop @ ControlFlow::Break(_) = self.prerouting() {
             return (stop, None);
         }
@@ -191,7 +194,7 @@ impl Walker<'_> {
         let reset_of_reset = matches!(refused.transport, Transport::Tcp { flags, .. } if flags & tcp_flag::RST != 0);
         let silent = match kind {
             RejectKind::TcpReset => reset_of_reset,
-            _ => is_icmp_error(&refused),
+            _ => is_icmp_error(&refused) || self.names_no_single_node(refused.source),
         };
         if silent || fragment || self.is_to_many(refused.destination) {
             return None;
@@ -209,7 +212,7 @@ impl Walker<'_> {
         };
         let attached = self.has_connection();
         self.events.push(Event::Answer { kind });
-        self.skb.packet = answer;
+        self.skb.packet = Packet { kind: Some(PacketKind::Unicast), ..answer };
         self.skb.mark = mark;
         self.skb.in_interface = None;
         self.skb.out_interface = None;
@@ -227,6 +230,14 @@ impl Walker<'_> {
         Some(())
     }
 
+    /// No IPv6 error goes to an address that is not one node's (RFC 4443, 2.4; icmp6_send, ipv6_anycast_destination).
+    fn names_no_single_node(&self, addr: IpAddr) -> bool {
+        let IpAddr::V6(v6) = addr else { return false };
+        let routes = &self.node.routes;
+        let mut covering = routes.covering("local", addr).chain(routes.covering("main", addr));
+        v6.is_unspecified() || v6.is_multicast() || covering.next().is_some_and(|route| route.is_anycast(v6))
+    }
+
     /// Nothing that was sent to many is answered.
     fn is_to_many(&self, addr: IpAddr) -> bool {
         let broadcast = self.node.routes.covering("local", addr).next().is_some_and(|r| r.kind == RouteType::Broadcast);
@@ -237,19 +248,25 @@ impl Walker<'_> {
     fn icmp_error(&mut self, refused: &Packet, kind: u8, code: u8) -> Packet {
         let protocol = if refused.family() == Family::V4 { protocol::ICMP } else { protocol::ICMPV6 };
         let own = self.node.routes.covering("local", refused.destination).next();
-        let local = own.is_some_and(|route| route.kind == RouteType::Local);
+        let local = own.is_some_and(|route| matches!(route.kind, RouteType::Local | RouteType::Anycast));
         let mut answer = Packet::other(refused.destination, refused.source, protocol);
         answer.transport = Transport::Icmp { kind, code };
-        answer.tos = refused.tos.map(|tos| (tos & 0x1e) | 0xc0);
+        // Only IPv4 answers in the refused packet's class, with the precedence of routing (icmp_send; icmp6_send).
+        answer.tos = match refused.family() {
+            Family::V4 => refused.tos.map(|tos| (tos & 0x1e) | 0xc0),
+            Family::V6 => Some(0),
+        };
         answer.ttl = Some(64);
         // An error quotes what it is about, up to the size that every host takes (RFC 1812: 576, RFC 4443: 1280).
         let (header, most) = if refused.family() == Family::V4 { (28, 576) } else { (48, 1280) };
         answer.length = refused.length.map(|length| header + length.min(most - header));
         if !local {
+            // An IPv6 node answers from an address of the interface that the refused packet came in by (icmp6_send).
+            let asked = self.skb.in_interface.clone().filter(|_| refused.family() == Family::V6);
             self.skb.packet = answer.clone();
             self.unbound = true;
             if let Routed::Forward { interface, next_hop } = self.route_output()
-                && let Some(source) = self.choose_source(interface.as_deref(), next_hop)
+                && let Some(source) = self.choose_source(asked.or(interface).as_deref(), next_hop)
             {
                 answer.source = source;
             }

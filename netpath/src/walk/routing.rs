@@ -11,6 +11,7 @@ use crate::targets::RejectKind;
 use crate::unknown::Unknown;
 use crate::walk::event::Verdict;
 use crate::walk::source_check::{Refused, is_zero_net};
+use crate::walk::source_v6;
 use crate::walk::walker::Walker;
 
 /// Where routing sends a packet.
@@ -249,11 +250,12 @@ impl Walker<'_> {
             return Routed::Refused(Verdict::Reject(RejectKind::NetUnreachable));
         };
         match found.kind {
-            RouteType::Local => {
+            // An IPv6 node's own anycast addresses are reached by loopback like its others (ip6_rt_get_dev_rcu).
+            RouteType::Local | RouteType::Anycast => {
                 self.local(found.cited);
                 Routed::Forward { interface: Some(lo), next_hop: destination }
             }
-            RouteType::Unicast | RouteType::Broadcast | RouteType::Multicast | RouteType::Anycast => {
+            RouteType::Unicast | RouteType::Broadcast | RouteType::Multicast => {
                 let way = found.interface.as_deref().unwrap_or("an unknown interface");
                 self.kernel(
                     "route",
@@ -280,6 +282,9 @@ impl Walker<'_> {
         let preferred = self.proposed_source.or((interface == Some("lo")).then_some(next_hop));
         if preferred.is_some() {
             return preferred;
+        }
+        if let IpAddr::V6(destination) = self.skb.packet.destination {
+            return source_v6::select(self.node, interface, destination).map(IpAddr::V6);
         }
         self.node.link(interface?)?.source_for(next_hop)
     }

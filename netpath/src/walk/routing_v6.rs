@@ -1,6 +1,6 @@
 //! Routing of IPv6 packets that come in (ip6_rcv_finish, ip6_forward).
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::route::RouteType;
@@ -12,6 +12,22 @@ use crate::walk::source_check::Refused;
 use crate::walk::walker::Walker;
 
 impl Walker<'_> {
+    /// What the kernel drops before any hook (ip6_rcv_core).
+    pub(super) fn malformed_v6(&mut self, device: &str) -> bool {
+        let (IpAddr::V6(source), IpAddr::V6(destination)) = (self.skb.packet.source, self.skb.packet.destination)
+        else {
+            return false;
+        };
+        let on_loopback = self.node.link(device).is_some_and(|link| link.loopback);
+        let loops = (source.is_loopback() || destination.is_loopback()) && !on_loopback;
+        let impossible = source.is_multicast() || source.to_ipv4_mapped().is_some() || destination.is_unspecified();
+        if loops || impossible {
+            let detail = format!("no packet from {source} to {destination} is taken from {device}");
+            self.kernel("martian", detail, None);
+        }
+        loops || impossible
+    }
+
     pub(super) fn route_input_v6(&mut self, device: &Arc<str>, destination: Ipv6Addr) -> Routed {
         if destination.is_multicast() {
             let what = format!("whether the node listens to the group {destination} on {device}");

@@ -51,6 +51,7 @@ fn matches(known: &Tuple, packet: &Tuple) -> bool {
     known.source == packet.source
         && known.destination == packet.destination
         && known.protocol == packet.protocol
+        && known.icmp == packet.icmp
         && port(known.source_port, packet.source_port)
         && port(known.destination_port, packet.destination_port)
 }

@@ -1,86 +1,131 @@
 //! One batch: a rule set in the kernel, packets sent, and everything that happened beside what the walk predicts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use netpath::address::Family;
+use netpath::conntrack::Connection;
 use netpath::iptables::{self, Backend, Ruleset};
-use netpath::matches::Match;
 use netpath::node::Node;
 use netpath::packet::Packet;
-use netpath::walk::{ChainRef, Delivery, Effect, Entry, Event, Outcome, Verdict, explore};
+use netpath::walk::{ChainRef, Entry, Event, Exploration, Outcome, explore};
 
-use crate::frames::{self, Received};
-use crate::lab::{Lab, Wire};
+use crate::deciding::Deciding;
+use crate::expect::{Seen, agrees, expected, fate};
+use crate::frames::{self, Probe, Received, Side};
+use crate::lab::Lab;
+use crate::replies;
+use crate::tally::Tally;
+use crate::wire::{Ears, Ids, Wire};
 
-/// Where a packet was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
-    S,
-    D,
-    Node,
+/// One packet, its number and the connections that exist before it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub number: u16,
+    pub probe: Probe,
+    pub known: Vec<Connection>,
 }
 
-/// One thing that was seen of a case, or that is expected.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Seen {
-    Packet(Side, IpAddr, IpAddr, Option<(u16, u16)>),
-    Answer(Side, Option<(u8, u8)>, IpAddr, IpAddr),
+impl Case {
+    pub fn explore(&self, node: &Node) -> Exploration {
+        let entry = match self.probe.from {
+            Side::S => Entry::Interface(Arc::from("eth0")),
+            Side::D => Entry::Interface(Arc::from("eth1")),
+            Side::Node => Entry::Local,
+        };
+        explore(node, &self.probe.packet, &entry, 0, &self.known)
+    }
 }
 
-/// What a run has done so far.
+/// What was sent and seen, to be judged again by a node that was changed.
+#[derive(Clone)]
+pub struct Recording {
+    pub node: Node,
+    pub cases: Vec<Case>,
+    pub seen: HashMap<u16, Vec<Seen>>,
+}
+
+/// A case whose packet arrived, as predicted.
+pub struct Arrived {
+    pub case: Case,
+    pub outcome: Outcome,
+    pub seen: Seen,
+}
+
+/// How often a rule or policy should have counted, and some packets that it should have counted.
 #[derive(Default)]
-pub struct Tally {
-    pub comparisons: u64,
-    pub differences: u64,
-    pub rulesets: u64,
-    pub counters: u64,
-    /// How often a rule with the module decided.
-    pub deciding: BTreeMap<String, u64>,
+struct Count {
+    packets: u64,
+    some: Vec<String>,
 }
+
+/// Predicted counts of rules (by index) and policies (`None`).
+type Counts = HashMap<(ChainRef, Option<usize>), Count>;
 
 pub struct Bench<'a> {
     pub lab: &'a Lab,
-    pub sender: Wire,
-    pub behind: Wire,
+    pub family: Family,
+    sender: Wire,
+    behind: Wire,
     node_wire: Wire,
+    owners: Vec<(Ids, Wire)>,
     pub node: Node,
     /// Whether counters are compared too; errors about routes are limited to a few a second and spoil them.
     pub compares_counters: bool,
+    /// Whether answers and later packets follow.
+    pub follows: bool,
+    /// What was sent and seen is kept here when wanted.
+    pub recordings: Option<Vec<Recording>>,
 }
 
-const PROTOCOLS: [u8; 5] = [1, 6, 17, 132, 47];
+/// The users that send on the node.
+pub const OWNERS: [Ids; 3] = [Ids { uid: 0, gid: 0 }, Ids { uid: 1000, gid: 1000 }, Ids { uid: 1000, gid: 4 }];
+
+/// The node's own IPv6 addresses, its networks' anycast addresses among them.
+const OWN_V6: [&str; 6] = ["fd00:10::1", "fd00:10::5", "fd00:20::1", "fd00:10::", "fd00:20::", "::1"];
 
 impl<'a> Bench<'a> {
-    pub fn new(lab: &'a Lab) -> Self {
-        let sender = Wire::open(&lab.ns("s"), Family::V4, &PROTOCOLS);
-        let behind = Wire::open(&lab.ns("d"), Family::V4, &PROTOCOLS);
-        let node_wire = Wire::open(&lab.ns("r"), Family::V4, &PROTOCOLS);
-        Self { lab, sender, behind, node_wire, node: lab.node(), compares_counters: true }
+    pub fn new(lab: &'a Lab, family: Family) -> Self {
+        let addresses = OWN_V6.iter().map(|text| text.parse().unwrap()).collect();
+        Self::with_own(lab, family, addresses)
     }
 
-    /// Loads rule sets, sends the packets and compares. `mutate` changes the walk's copy, to see that it is noticed.
-    pub fn batch(
-        &mut self,
-        rules: &[(Backend, &str)],
-        packets: &[Packet],
-        tally: &mut Tally,
-        mutate: impl FnOnce(&mut Ruleset),
-    ) {
+    /// A bench whose node hears packets to any address, without telling which: for routes that make more of them local.
+    pub fn anywhere(lab: &'a Lab, family: Family) -> Self {
+        Self::with_own(lab, family, vec![IpAddr::from(Ipv6Addr::UNSPECIFIED)])
+    }
+
+    fn with_own(lab: &'a Lab, family: Family, addresses: Vec<IpAddr>) -> Self {
+        let icmp = if family == Family::V4 { 1 } else { 58 };
+        let protocols = vec![icmp, 6, 17, 132, 47];
+        let r = lab.ns("r");
+        Self {
+            lab,
+            family,
+            sender: Wire::open(&lab.ns("s"), family, Ears::Link),
+            behind: Wire::open(&lab.ns("d"), family, Ears::Link),
+            node_wire: Wire::open(&r, family, Ears::Stack { protocols, addresses }),
+            owners: OWNERS.iter().map(|ids| (*ids, Wire::owned(&r, family, *ids))).collect(),
+            node: lab.node(),
+            compares_counters: true,
+            follows: true,
+            recordings: None,
+        }
+    }
+
+    /// Loads rule sets, sends the packets and compares.
+    pub fn batch(&mut self, rules: &[(Backend, &str)], probes: &[Probe], tally: &mut Tally) {
         self.reset();
         let mut parsed = Vec::new();
         for (backend, text) in rules {
-            let command = format!("iptables-{}-restore", name(*backend));
+            let command = self.command(*backend, "restore");
             self.lab.feed_r(&[&command], text).unwrap_or_else(|why| panic!("{why}\n{text}"));
             parsed.push(self.saved(*backend));
         }
-        if let Some(first) = parsed.first_mut() {
-            mutate(first);
-        }
         self.node.rulesets = parsed.into_iter().map(Arc::new).collect();
-        let counted = self.compare_packets(&rules.iter().map(|(_, text)| *text).collect::<Vec<_>>(), packets, tally);
         let before = tally.differences;
+        let counted = self.compare_packets(probes, tally);
         if let Some(counted) = counted.filter(|_| self.compares_counters) {
             self.compare_counters(&counted, tally);
         }
@@ -90,7 +135,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Loads native nft text and compares packets; its tables are taken away afterwards.
-    pub fn native_batch(&mut self, text: &str, packets: &[Packet], tally: &mut Tally) {
+    pub fn native_batch(&mut self, text: &str, probes: &[Probe], tally: &mut Tally) {
         self.reset();
         self.lab.feed_r(&["nft", "-f", "-"], text).unwrap_or_else(|why| panic!("{why}\n{text}"));
         let json = self.lab.in_r("nft -j list ruleset").unwrap();
@@ -100,45 +145,110 @@ impl<'a> Bench<'a> {
         let names: Vec<String> = nft.tables.iter().map(|table| table.name.to_string()).collect();
         self.node.rulesets.clear();
         self.node.nft = Some(nft);
-        self.compare_packets(&[text], packets, tally);
+        let before = tally.differences;
+        self.compare_packets(probes, tally);
+        if tally.differences > before {
+            println!("---\n{text}");
+        }
         self.node.nft = None;
         for name in names {
-            let _ = self.lab.in_r(&format!("nft delete table ip {name}"));
-            let _ = self.lab.in_r(&format!("nft delete table inet {name}"));
+            for family in ["ip", "ip6", "inet"] {
+                let _ = self.lab.in_r(&format!("nft delete table {family} {name}"));
+            }
         }
     }
 
-    /// Sends the packets and compares their fates. The counts are `None` when chance or an unknown had a part.
-    pub fn compare_packets(
-        &mut self,
-        rules: &[&str],
-        packets: &[Packet],
-        tally: &mut Tally,
-    ) -> Option<HashMap<(ChainRef, Option<usize>), u64>> {
-        let seen = self.send(packets);
-        let entry = Entry::Interface(Arc::from("eth0"));
-        let mut counted: HashMap<(ChainRef, Option<usize>), u64> = HashMap::new();
+    /// Sends the packets, then what follows them, and compares their fates. The counts are `None` when chance or an
+    /// unknown had a part.
+    fn compare_packets(&mut self, probes: &[Probe], tally: &mut Tally) -> Option<Counts> {
+        let mut counted = Counts::new();
         let mut certain = true;
-        for (case, packet) in packets.iter().enumerate() {
-            let exploration = explore(&self.node, packet, &entry, 0, &[]);
-            let found = seen.get(&(case as u16 + 1)).cloned().unwrap_or_default();
+        let first =
+            |(at, probe): (usize, &Probe)| Case { number: at as u16 + 1, probe: probe.clone(), known: Vec::new() };
+        let cases = probes.iter().enumerate().map(first).collect();
+        let arrived = self.compare_cases(cases, tally, &mut counted, &mut certain);
+        tally.rulesets += 1;
+        if self.follows {
+            let before = tally.comparisons;
+            let answers = arrived.iter().filter_map(|arrived| replies::answer(&self.node, arrived)).collect();
+            let answered = self.compare_answers(answers, tally, &mut counted, &mut certain);
+            let later = answered.into_iter().filter_map(|(case, outcome)| {
+                let first = arrived.iter().find(|arrived| arrived.case.number == case.number)?;
+                replies::later(first, &case, &outcome)
+            });
+            let later = later.collect();
+            self.compare_cases(later, tally, &mut counted, &mut certain);
+            tally.follow_ups += tally.comparisons - before;
+        }
+        certain.then_some(counted)
+    }
+
+    fn compare_cases(
+        &mut self,
+        cases: Vec<Case>,
+        tally: &mut Tally,
+        counted: &mut Counts,
+        certain: &mut bool,
+    ) -> Vec<Arrived> {
+        let arrived = |(case, outcome, found): (Case, Outcome, Vec<Seen>)| match found.as_slice() {
+            [seen @ Seen::Packet(..)] => Some(Arrived { case, outcome, seen: seen.clone() }),
+            _ => None,
+        };
+        self.compare(cases, tally, counted, certain).into_iter().filter_map(arrived).collect()
+    }
+
+    fn compare_answers(
+        &mut self,
+        cases: Vec<Case>,
+        tally: &mut Tally,
+        counted: &mut Counts,
+        certain: &mut bool,
+    ) -> Vec<(Case, Outcome)> {
+        self.compare(cases, tally, counted, certain).into_iter().map(|(case, outcome, _)| (case, outcome)).collect()
+    }
+
+    /// Sends the cases and judges them; gives those that agree, with the outcome that happened and what was seen.
+    fn compare(
+        &mut self,
+        cases: Vec<Case>,
+        tally: &mut Tally,
+        counted: &mut Counts,
+        certain: &mut bool,
+    ) -> Vec<(Case, Outcome, Vec<Seen>)> {
+        let mut seen = self.send(&cases);
+        if let Some(recordings) = &mut self.recordings {
+            recordings.push(Recording { node: self.node.clone(), cases: cases.clone(), seen: seen.clone() });
+        }
+        let mut deciding = Deciding::default();
+        let mut agreeing = Vec::new();
+        for case in cases {
+            let exploration = case.explore(&self.node);
+            let found = seen.remove(&case.number).unwrap_or_default();
             tally.comparisons += 1;
-            if !exploration.outcomes.iter().any(|outcome| agrees(outcome, &found)) {
-                tally.differences += 1;
-                self.report(rules, packet, &exploration.outcomes, &found, tally.differences);
+            *certain &= exploration.outcomes.len() == 1;
+            if let Some(outcome) = exploration.outcomes.first() {
+                count(&case, outcome, counted);
             }
-            certain &= exploration.outcomes.len() == 1;
-            for outcome in exploration.outcomes.iter().take(1) {
-                self.count(outcome, &mut counted, tally);
+            match exploration.outcomes.iter().find(|outcome| agrees(outcome, &found)) {
+                Some(outcome) => {
+                    *tally.fates.entry(fate(outcome)).or_default() += 1;
+                    if case.number % 4 == 0 && exploration.outcomes.len() == 1 {
+                        deciding.note(&mut self.node, &case, outcome, tally);
+                    }
+                    agreeing.push((case, outcome.clone(), found));
+                }
+                None => {
+                    tally.differences += 1;
+                    self.report(&case, &exploration.outcomes, &found, tally.differences);
+                }
             }
         }
-        tally.rulesets += 1;
-        certain.then_some(counted)
+        agreeing
     }
 
     /// Fills the sets, in the kernel and in the walk's node, which reads what `ipset save` prints.
     pub fn load_sets(&mut self, sets: &str) {
-        self.lab.feed_r(&["ipset", "restore"], sets).unwrap();
+        self.lab.feed_r(&["ipset", "restore"], sets).unwrap_or_else(|why| panic!("{why}\n{sets}"));
         let saved = self.lab.in_r("ipset save").unwrap();
         let parsed = netpath::ipset::parse("ipset", saved.as_bytes());
         assert!(parsed.unread.is_empty(), "{:?}", parsed.unread);
@@ -147,7 +257,8 @@ impl<'a> Bench<'a> {
 
     /// Takes every rule out of the kernel, policies too, and forgets all connections.
     fn reset(&self) {
-        let mut accepting = String::new();
+        let (mut accepting, mut gone) = (String::new(), String::new());
+        let family = if self.family == Family::V4 { "ip" } else { "ip6" };
         for (table, chains) in [
             ("raw", "PREROUTING OUTPUT"),
             ("mangle", "PREROUTING INPUT FORWARD OUTPUT POSTROUTING"),
@@ -158,15 +269,23 @@ impl<'a> Bench<'a> {
             accepting.push_str(&format!("*{table}\n"));
             chains.split(' ').for_each(|chain| accepting.push_str(&format!(":{chain} ACCEPT [0:0]\n")));
             accepting.push_str("COMMIT\n");
-            let _ = self.lab.in_r(&format!("nft delete table ip {table}"));
+            gone.push_str(&format!("add table {family} {table}\ndelete table {family} {table}\n"));
         }
-        self.lab.feed_r(&["iptables-legacy-restore"], &accepting).unwrap();
-        let _ = self.lab.in_r("conntrack -F");
+        self.lab.feed_r(&["nft", "-f", "-"], &gone).unwrap();
+        self.lab.feed_r(&[&self.command(Backend::Legacy, "restore")], &accepting).unwrap();
+        let flush = if self.family == Family::V4 { "conntrack -F -f ipv4" } else { "conntrack -F -f ipv6" };
+        let _ = self.lab.in_r(flush);
+    }
+
+    /// `iptables-nft-save` and its like.
+    fn command(&self, backend: Backend, what: &str) -> String {
+        let six = if self.family == Family::V4 { "" } else { "6" };
+        format!("ip{six}tables-{}-{what}", name(backend))
     }
 
     fn saved(&self, backend: Backend) -> Ruleset {
-        let text = self.lab.in_r(&format!("iptables-{}-save -c", name(backend))).unwrap();
-        let ruleset = iptables::parse("save", text.as_bytes(), Family::V4, backend);
+        let text = self.lab.in_r(&format!("{} -c", self.command(backend, "save"))).unwrap();
+        let ruleset = iptables::parse("save", text.as_bytes(), self.family, backend);
         assert!(ruleset.notes.is_empty(), "{:?}", ruleset.notes);
         let printed = ruleset.to_save(true);
         for (ours, theirs) in printed.lines().zip(text.lines()) {
@@ -176,12 +295,28 @@ impl<'a> Bench<'a> {
         ruleset
     }
 
-    fn send(&self, packets: &[Packet]) -> HashMap<u16, Vec<Seen>> {
+    fn wire(&self, from: Side, packet: &Packet) -> &Wire {
+        match from {
+            Side::S => &self.sender,
+            Side::D => &self.behind,
+            Side::Node => {
+                let owner = packet.owner.map_or(OWNERS[0], |owner| Ids { uid: owner.uid, gid: owner.gid });
+                self.owners.iter().find(|(ids, _)| *ids == owner).map_or(&self.node_wire, |(_, wire)| wire)
+            }
+        }
+    }
+
+    fn send(&self, cases: &[Case]) -> HashMap<u16, Vec<Seen>> {
         let mut seen: HashMap<u16, Vec<Seen>> = HashMap::new();
-        for (at, packet) in packets.iter().enumerate() {
-            let case = at as u16 + 1;
-            let sent = self.sender.send(&frames::bytes(packet, case), packet.destination);
-            assert!(sent, "the packet could not be sent: {packet:?}");
+        if cases.is_empty() {
+            return seen;
+        }
+        for (at, case) in cases.iter().enumerate() {
+            let packet = &case.probe.packet;
+            let sent =
+                self.wire(case.probe.from, packet).send(&frames::bytes(&case.probe, case.number), packet.destination);
+            // What the node sends itself may be refused at once.
+            assert!(sent || case.probe.from == Side::Node, "the packet could not be sent: {packet:?}");
             if at % 256 == 255 {
                 self.drain(&mut seen);
             }
@@ -193,7 +328,7 @@ impl<'a> Bench<'a> {
 
     fn drain(&self, seen: &mut HashMap<u16, Vec<Seen>>) {
         for (side, wire) in [(Side::S, &self.sender), (Side::D, &self.behind), (Side::Node, &self.node_wire)] {
-            wire.drain(|bytes| match frames::read_v4(bytes) {
+            wire.drain(|heard| match frames::read(&heard) {
                 Some(Received::Packet { case, source, destination, ports }) => {
                     seen.entry(case).or_default().push(Seen::Packet(side, source, destination, ports));
                 }
@@ -205,29 +340,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn count(&self, outcome: &Outcome, counted: &mut HashMap<(ChainRef, Option<usize>), u64>, tally: &mut Tally) {
-        let mut deciding = None;
-        for event in &outcome.events {
-            match event {
-                Event::Rule { chain, rule, effect, .. } => {
-                    *counted.entry((*chain, Some(*rule))).or_default() += 1;
-                    if matches!(effect, Effect::Verdict(_)) {
-                        deciding = Some((*chain, *rule));
-                    }
-                }
-                Event::Policy { chain, .. } => *counted.entry((*chain, None)).or_default() += 1,
-                _ => {}
-            }
-        }
-        if let Some((at, rule)) = deciding {
-            let ruleset = &self.node.rulesets[at.ruleset];
-            let rule = &ruleset.tables[at.table].chains[at.chain].rules[rule];
-            let modules: HashSet<String> = rule.matches.iter().map(module).collect();
-            modules.into_iter().for_each(|module| *tally.deciding.entry(module).or_default() += 1);
-        }
-    }
-
-    fn compare_counters(&self, counted: &HashMap<(ChainRef, Option<usize>), u64>, tally: &mut Tally) {
+    fn compare_counters(&self, counted: &Counts, tally: &mut Tally) {
         for (at, before) in self.node.rulesets.iter().enumerate() {
             let after = self.saved(before.backend);
             for (table_at, table) in before.tables.iter().enumerate() {
@@ -241,15 +354,13 @@ impl<'a> Bench<'a> {
                     for (rule, (counters, text)) in rows.chain(policy) {
                         tally.counters += 1;
                         let kernel = counters.unwrap_or_default().packets;
-                        let ours = counted.get(&(place, rule)).copied().unwrap_or(0);
+                        let count = counted.get(&(place, rule));
+                        let ours = count.map_or(0, |count| count.packets);
                         if kernel != ours {
                             tally.differences += 1;
-                            println!(
-                                "counter of {} {} in {}: kernel {kernel}, walk {ours}\n  {text}",
-                                name(before.backend),
-                                chain.name,
-                                table.name
-                            );
+                            let (backend, chain, table) = (name(before.backend), &chain.name, &table.name);
+                            println!("counter of {backend} {chain} in {table}: kernel {kernel}, walk {ours}\n  {text}");
+                            count.into_iter().flat_map(|count| &count.some).for_each(|case| println!("    {case}"));
                         }
                     }
                 }
@@ -257,13 +368,13 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn report(&self, rules: &[&str], packet: &Packet, outcomes: &[Outcome], found: &[Seen], number: u64) {
+    fn report(&self, case: &Case, outcomes: &[Outcome], found: &[Seen], number: u64) {
         if number > 5 {
             return;
         }
-        println!("\n=== difference {number}: {packet:?}\n    kernel: {found:?}");
+        println!("\n=== difference {number}: {:?}\n    kernel: {found:?}\n    known: {:?}", case.probe, case.known);
         for outcome in outcomes {
-            println!("    walk:   {:?} {:?}", outcome.verdict, expected(outcome));
+            println!("    walk:   {:?} {:?} {:?}", outcome.verdict, expected(outcome), outcome.skb.state);
             for event in &outcome.events {
                 match event {
                     Event::Rule { hook, chain, rule, effect } => {
@@ -275,8 +386,26 @@ impl<'a> Bench<'a> {
                 }
             }
         }
-        if number == 1 {
-            rules.iter().for_each(|text| println!("---\n{text}"));
+    }
+}
+
+fn count(case: &Case, outcome: &Outcome, counted: &mut Counts) {
+    for event in &outcome.events {
+        let (chain, rule) = match event {
+            Event::Rule { chain, rule, .. } => (*chain, Some(*rule)),
+            Event::Policy { chain, .. } => (*chain, None),
+            _ => continue,
+        };
+        let count = counted.entry((chain, rule)).or_default();
+        count.packets += 1;
+        if count.some.len() < 12 {
+            let packet = &case.probe.packet;
+            let (from, to) = (packet.source_text(), packet.destination_text());
+            let known = if case.known.is_empty() { "" } else { " of a known connection" };
+            count.some.push(format!(
+                "{from} to {to} protocol {} {:?} from {:?}{known}: {:?} {:?}",
+                packet.protocol, packet.transport, case.probe.from, outcome.verdict, outcome.skb.state
+            ));
         }
     }
 }
@@ -288,88 +417,7 @@ pub fn name(backend: Backend) -> &'static str {
     }
 }
 
-fn side(interface: Option<&str>) -> Side {
-    match interface {
-        Some("eth0") => Side::S,
-        Some("eth1") => Side::D,
-        _ => Side::Node,
-    }
-}
-
-/// What an outcome makes visible; a port that NAT draws freely is `None` within the pair's place.
-fn expected(outcome: &Outcome) -> Vec<Seen> {
-    let packet = &outcome.skb.packet;
-    let ports = packet.ports().filter(|_| matches!(packet.protocol, 6 | 17 | 132));
-    match (outcome.verdict, &outcome.delivery) {
-        (Verdict::Accept, Some(Delivery::Local)) => {
-            vec![Seen::Packet(Side::Node, packet.source, packet.destination, ports)]
-        }
-        (Verdict::Accept, Some(Delivery::Sent { interface, .. })) => {
-            vec![Seen::Packet(side(interface.as_deref()), packet.source, packet.destination, ports)]
-        }
-        (Verdict::Reject(kind), _) => match &outcome.answer {
-            Some(answer) if answer.verdict == Verdict::Accept => match &answer.delivery {
-                Some(Delivery::Sent { interface, .. }) => {
-                    let sent = &answer.skb.packet;
-                    let icmp = kind.icmp(packet.family());
-                    vec![Seen::Answer(side(interface.as_deref()), icmp, sent.source, sent.destination)]
-                }
-                // The sender used one of the node's own addresses: the answer goes to the node.
-                Some(Delivery::Local) => {
-                    let sent = &answer.skb.packet;
-                    vec![Seen::Answer(Side::Node, kind.icmp(packet.family()), sent.source, sent.destination)]
-                }
-                None => Vec::new(),
-            },
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    }
-}
-
-/// Whether what was seen is what the outcome says. A source port that NAT draws is any.
-fn agrees(outcome: &Outcome, found: &[Seen]) -> bool {
-    let expected = expected(outcome);
-    let connection = &outcome.skb.connection;
-    let drawn = connection.source_translated && connection.reply.destination_port.is_none();
-    match (expected.as_slice(), found) {
-        (
-            [Seen::Packet(side, source, destination, Some((_, port)))],
-            [Seen::Packet(side2, source2, destination2, Some((_, port2)))],
-        ) if drawn => (side, source, destination, port) == (side2, source2, destination2, port2),
-        // The kernel's own errors about routes are limited to a few a second for each source.
-        ([Seen::Answer(..)], []) => !refused_by_rule(outcome),
-        (expected, found) => expected == found,
-    }
-}
-
-fn refused_by_rule(outcome: &Outcome) -> bool {
-    let refuses = |effect: &Effect| matches!(effect, Effect::Verdict(Verdict::Reject(_)));
-    outcome.events.iter().any(|event| match event {
-        Event::Rule { effect, .. } | Event::Native { effect, .. } => refuses(effect),
-        _ => false,
-    })
-}
-
-fn module(m: &Match) -> String {
-    match m {
-        Match::Comment(_) => "comment".to_owned(),
-        Match::Tcp(_) => "tcp".to_owned(),
-        Match::Ports(ports) => ports.module.to_owned(),
-        Match::Icmp(_) => "icmp".to_owned(),
-        Match::Conntrack(_) => "conntrack".to_owned(),
-        Match::State(_) => "state".to_owned(),
-        Match::Multiport(_) => "multiport".to_owned(),
-        Match::Mark(_) => "mark".to_owned(),
-        Match::Connmark(_) => "connmark".to_owned(),
-        Match::IpRange(_) => "iprange".to_owned(),
-        Match::IpField(field) => field.to_string().split(' ').nth(1).unwrap_or_default().to_owned(),
-        Match::AddrType(_) => "addrtype".to_owned(),
-        Match::Set(_) => "set".to_owned(),
-        Match::Owner(_) => "owner".to_owned(),
-        Match::Mac(_) => "mac".to_owned(),
-        Match::Physdev(_) => "physdev".to_owned(),
-        Match::Rpfilter(_) => "rpfilter".to_owned(),
-        other => format!("{other:?}"),
-    }
+/// An address that a test writes down.
+pub fn address(text: &str) -> IpAddr {
+    text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
 }

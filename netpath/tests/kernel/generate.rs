@@ -1,55 +1,87 @@
 //! Random rule sets in iptables-restore's language, and packets drawn from the rule set's own boundary values.
 
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netpath::packet::{Packet, Transport, tcp_flag};
+use netpath::address::Family;
 
-use crate::frames::complete;
 use crate::random::Random;
 
 /// Addresses and ports that rules name and packets are drawn from.
 pub struct Pool {
-    pub addresses: Vec<Ipv4Addr>,
+    pub family: Family,
+    pub addresses: Vec<IpAddr>,
     pub ports: Vec<u16>,
+    /// A module that rules are to name often, so that even those that seldom decide do so often enough.
+    pub focus: Option<usize>,
 }
 
-const SETS: &str = "create ips hash:ip\ncreate nets hash:net\ncreate ipport hash:ip,port\ncreate netport hash:net,port\n\
-    create ports bitmap:port range 0-65535\ncreate both list:set\ncreate pair hash:ip,port,ip\ncreate netiface hash:net,iface\n\
-    create triple hash:ip,port,net\ncreate range bitmap:ip range 10.10.0.0-10.10.255.255\ncreate masked hash:ip netmask 24\n";
+/// `F` stands for the family's option, `M` for a mask.
+const SETS: &str = "create ips hash:ip F\ncreate nets hash:net F\ncreate ipport hash:ip,port F\ncreate netport hash:net,port F\n\
+    create ports bitmap:port range 0-65535\ncreate both list:set\ncreate pair hash:ip,port,ip F\ncreate netiface hash:net,iface F\n\
+    create triple hash:ip,port,net F\ncreate masked hash:ip F netmask M\n";
+
+const FIXED_V4: [&str; 11] = [
+    "10.10.0.1",
+    "10.10.0.5",
+    "10.20.0.1",
+    "10.20.0.2",
+    "10.20.0.9",
+    "10.10.0.2",
+    "10.10.0.7",
+    "10.10.0.255",
+    "10.20.0.255",
+    "127.0.0.1",
+    "224.0.0.1",
+];
+
+const FIXED_V6: [&str; 11] = [
+    "fd00:10::1",
+    "fd00:10::5",
+    "fd00:20::1",
+    "fd00:20::2",
+    "fd00:20::9",
+    "fd00:10::2",
+    "fd00:10::7",
+    "fd00:10::",
+    "fd00:20::",
+    "::1",
+    "ff02::1",
+];
+
+const BASES_V4: [u32; 4] = [0x0a0a_0000, 0x0a14_0000, 0xc0a8_0000, 0xac10_0000];
+const BASES_V6: [[u16; 2]; 4] = [[0xfd00, 0x10], [0xfd00, 0x20], [0x2001, 0xdb8], [0xfdaa, 1]];
 
 impl Pool {
-    pub fn new(random: &mut Random) -> Self {
-        let fixed = [
-            "10.10.0.1",
-            "10.10.0.5",
-            "10.20.0.1",
-            "10.20.0.2",
-            "10.20.0.9",
-            "10.10.0.2",
-            "10.10.0.7",
-            "10.10.0.255",
-            "10.20.0.255",
-            "127.0.0.1",
-            "224.0.0.1",
-        ];
-        let mut addresses: Vec<Ipv4Addr> = fixed.iter().map(|text| text.parse().unwrap()).collect();
+    pub fn new(random: &mut Random, family: Family) -> Self {
+        let fixed = if family == Family::V4 { FIXED_V4 } else { FIXED_V6 };
+        let mut addresses: Vec<IpAddr> = fixed.iter().map(|text| text.parse().unwrap()).collect();
         for _ in 0..8 {
-            let bits = random.next() as u32;
-            let base = [0x0a0a_0000, 0x0a14_0000, 0xc0a8_0000, 0xac10_0000][random.below(4)];
-            addresses.push(Ipv4Addr::from_bits(base | (bits & 0xffff)));
+            let bits = random.next() as u16;
+            addresses.push(match family {
+                Family::V4 => Ipv4Addr::from_bits(random.pick(&BASES_V4) | u32::from(bits)).into(),
+                Family::V6 => {
+                    let [a, b] = *random.pick(&BASES_V6);
+                    Ipv6Addr::new(a, b, 0, random.next() as u16 & 3, 0, 0, 0, bits).into()
+                }
+            });
         }
         let mut ports = vec![22, 53, 80, 443, 10250, 30000, 32767, 1, 65535];
         ports.extend((0..6).map(|_| random.next() as u16 | 1));
-        Self { addresses, ports }
+        Self { family, addresses, ports, focus: None }
     }
 
     /// A pool of given values.
     pub fn named(addresses: &[&str], ports: &[u16]) -> Self {
-        Self { addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(), ports: ports.to_vec() }
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Self { family: Family::of(addresses[0]), addresses, ports: ports.to_vec(), focus: None }
     }
 
-    pub fn address(&self, random: &mut Random) -> Ipv4Addr {
+    pub fn is_v4(&self) -> bool {
+        self.family == Family::V4
+    }
+
+    pub fn address(&self, random: &mut Random) -> IpAddr {
         *random.pick(&self.addresses)
     }
 
@@ -58,17 +90,32 @@ impl Pool {
     }
 
     /// An address at or beside one that rules name.
-    fn near(&self, random: &mut Random) -> Ipv4Addr {
-        let address = self.address(random).to_bits();
-        Ipv4Addr::from_bits(match random.below(6) {
-            0 => address.wrapping_add(1),
-            1 => address.wrapping_sub(1),
-            2 => address ^ (1 << random.below(16)),
-            _ => address,
-        })
+    pub fn near(&self, random: &mut Random) -> IpAddr {
+        let change = |random: &mut Random, bits: u128| match random.below(6) {
+            0 => bits.wrapping_add(1),
+            1 => bits.wrapping_sub(1),
+            2 => bits ^ (1 << random.below(16)),
+            _ => bits,
+        };
+        match self.address(random) {
+            IpAddr::V4(addr) => Ipv4Addr::from_bits(change(random, addr.to_bits().into()) as u32).into(),
+            IpAddr::V6(addr) => Ipv6Addr::from_bits(change(random, addr.to_bits())).into(),
+        }
     }
 
-    fn near_port(&self, random: &mut Random) -> u16 {
+    /// Any address at all.
+    pub fn any(&self, random: &mut Random) -> IpAddr {
+        match self.family {
+            Family::V4 => Ipv4Addr::from_bits(random.next() as u32).into(),
+            // Global unicast, unique local and the rest of the unassigned middle.
+            Family::V6 => {
+                let bits = u128::from(random.next()) << 64 | u128::from(random.next());
+                Ipv6Addr::from_bits(bits & (u128::MAX >> 3) | 1 << 125).into()
+            }
+        }
+    }
+
+    pub fn near_port(&self, random: &mut Random) -> u16 {
         let port = self.port(random);
         match random.below(6) {
             0 => port.wrapping_add(1),
@@ -77,26 +124,38 @@ impl Pool {
         }
     }
 
+    /// A prefix length; the longest often.
+    pub fn length(&self, random: &mut Random) -> usize {
+        let bits = usize::from(self.family.bits());
+        if random.chance(40) { bits } else { 1 + random.below(bits) }
+    }
+
     /// Content for the sets that rules name, in `ipset restore`'s language.
     pub fn sets(&self, random: &mut Random) -> String {
-        let mut text = SETS.to_owned();
+        let (family, mask) = if self.is_v4() { ("family inet", "24") } else { ("family inet6", "64") };
+        let mut text = SETS.replace('F', family).replace('M', mask);
         for _ in 0..6 {
             let (a, b) = (self.address(random), self.address(random));
-            let (length, port) = (8 + random.below(25), self.port(random));
+            let (length, port) = (8 + random.below(usize::from(self.family.bits()) - 7), self.port(random));
             let protocol = random.pick(&["tcp", "udp", "sctp"]);
+            // A masked address of zeros cannot be stored.
+            let masked = if b.is_loopback() { a } else { b };
+            let masked = if masked.is_loopback() { self.addresses[0] } else { masked };
             let nomatch = if random.chance(30) { " nomatch" } else { "" };
             let _ = write!(
                 text,
                 "add ips {a} -exist\nadd nets {b}/{length}{nomatch} -exist\n\
                 add ipport {a},{protocol}:{port} -exist\nadd netport {b}/{length},{protocol}:{port}{nomatch} -exist\n\
                 add ports {port} -exist\nadd pair {a},{protocol}:{port},{b} -exist\nadd netiface {a}/{length},eth0 -exist\n\
-                add triple {a},{protocol}:{port},{b}/{length} -exist\nadd masked {b} -exist\n",
+                add triple {a},{protocol}:{port},{b}/{length} -exist\nadd masked {masked} -exist\n",
             );
-            if a.octets()[..2] == [10, 10] {
-                let _ = writeln!(text, "add range {a} -exist");
-            }
         }
-        text.push_str("add ipport 10.10.0.1,icmp:8/0 -exist\nadd both ips\nadd both nets\n");
+        text.push_str(if self.is_v4() {
+            "add ipport 10.10.0.1,icmp:8/0 -exist\ncreate range bitmap:ip range 10.10.0.0-10.10.255.255\nadd range 10.10.0.7\n"
+        } else {
+            "add ipport fd00:10::1,icmpv6:128/0 -exist\n"
+        });
+        text.push_str("add both ips\nadd both nets\n");
         text
     }
 }
@@ -114,14 +173,12 @@ fn tests(random: &mut Random, pool: &Pool, place: Place) -> String {
     let mut text = String::new();
     let bang = |random: &mut Random| if random.chance(20) { "! " } else { "" };
     if random.chance(25) {
-        let length = if random.chance(50) { 32 } else { 1 + random.below(32) };
-        let _ = write!(text, " {}-s {}/{length}", bang(random), pool.address(random));
+        let _ = write!(text, " {}-s {}/{}", bang(random), pool.address(random), pool.length(random));
     }
     if random.chance(25) {
         let _ = match random.below(10) {
-            0 => write!(text, " -d {}/255.0.255.0", pool.address(random)),
-            1..=4 => write!(text, " {}-d {}/32", bang(random), pool.address(random)),
-            _ => write!(text, " {}-d {}/{}", bang(random), pool.address(random), 1 + random.below(32)),
+            0 if pool.is_v4() => write!(text, " -d {}/255.0.255.0", pool.address(random)),
+            _ => write!(text, " {}-d {}/{}", bang(random), pool.address(random), pool.length(random)),
         };
     }
     let (may_in, may_out) = match place.hook {
@@ -139,7 +196,11 @@ fn tests(random: &mut Random, pool: &Pool, place: Place) -> String {
         text.push_str(&transport_test(random, pool));
     }
     for _ in 0..[0, 0, 1, 1, 2][random.below(5)] {
-        text.push_str(&module(random, pool, place));
+        let which = match pool.focus {
+            Some(focus) if random.chance(50) => focus,
+            _ => random.below(MODULES),
+        };
+        text.push_str(&module(random, pool, place, which));
     }
     text
 }
@@ -155,8 +216,16 @@ fn range(random: &mut Random, pool: &Pool) -> String {
 
 fn transport_test(random: &mut Random, pool: &Pool) -> String {
     let bang = |random: &mut Random| if random.chance(20) { "! " } else { "" };
-    let protocol = *random.pick(&["tcp", "tcp", "tcp", "udp", "udp", "sctp", "icmp", "47", "!tcp"]);
+    let protocol = *random.pick(&["tcp", "tcp", "tcp", "udp", "udp", "sctp", "sctp", "icmp", "icmp", "47", "!tcp"]);
     match protocol {
+        "icmp" if !pool.is_v4() => match random.below(4) {
+            0 => " -p ipv6-icmp".to_owned(),
+            1 => {
+                let (kind, code) = (random.pick(&[1, 128, 3]), random.below(3));
+                format!(" -p ipv6-icmp -m icmp6 {}--icmpv6-type {kind}/{code}", bang(random))
+            }
+            _ => format!(" -p ipv6-icmp -m icmp6 {}--icmpv6-type {}", bang(random), random.pick(&[129, 1, 128, 2])),
+        },
         "47" => " -p 47".to_owned(),
         "!tcp" => " ! -p tcp".to_owned(),
         "icmp" => match random.below(4) {
@@ -203,9 +272,12 @@ fn transport_test(random: &mut Random, pool: &Pool) -> String {
     }
 }
 
-fn module(random: &mut Random, pool: &Pool, place: Place) -> String {
+/// How many kinds of modules [`module`] knows.
+pub const MODULES: usize = 17;
+
+fn module(random: &mut Random, pool: &Pool, place: Place, which: usize) -> String {
     let bang = if random.chance(25) { "! " } else { "" };
-    match random.below(17) {
+    match which {
         0 => format!(
             " -m conntrack {bang}--ctstate {}",
             random.pick(&["NEW", "INVALID", "RELATED,ESTABLISHED", "NEW,UNTRACKED", "UNTRACKED", "DNAT", "SNAT,DNAT"])
@@ -219,11 +291,14 @@ fn module(random: &mut Random, pool: &Pool, place: Place) -> String {
             format!(" -m iprange {bang}--{side}-range {}-{}", a.min(b), a.max(b))
         }
         5 => format!(" -m length {bang}--length {}", random.pick(&["40", "28:60", "60:", "41:200", "28"])),
-        6 => match random.below(3) {
-            0 => format!(" -m ttl {bang}--ttl-eq {}", random.pick(&[63, 64, 10])),
-            1 => format!(" -m ttl --ttl-lt {}", random.pick(&[64, 11])),
-            _ => format!(" -m ttl --ttl-gt {}", random.pick(&[63, 9])),
-        },
+        6 => {
+            let name = if pool.is_v4() { "ttl" } else { "hl" };
+            match random.below(3) {
+                0 => format!(" -m {name} {bang}--{name}-eq {}", random.pick(&[63, 64, 10])),
+                1 => format!(" -m {name} --{name}-lt {}", random.pick(&[64, 11])),
+                _ => format!(" -m {name} --{name}-gt {}", random.pick(&[63, 9])),
+            }
+        }
         7 => match random.below(2) {
             0 => format!(" -m tos {bang}--tos {}", random.pick(&["0x10/0x3f", "0x00/0xff", "0x28/0xfc"])),
             _ => format!(" -m dscp {bang}--dscp {}", random.pick(&["0x0a", "0x00", "0x04"])),
@@ -236,13 +311,16 @@ fn module(random: &mut Random, pool: &Pool, place: Place) -> String {
                 _ => "",
             };
             let side = random.pick(&["src", "dst"]);
-            format!(
-                " -m addrtype {bang}--{side}-type {}{limit}",
-                random.pick(&["LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST", "LOCAL,MULTICAST"])
-            )
+            // The IPv6 module refuses BROADCAST.
+            let types = if pool.is_v4() {
+                *random.pick(&["LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST", "LOCAL,MULTICAST"])
+            } else {
+                *random.pick(&["LOCAL", "UNICAST", "MULTICAST", "ANYCAST", "UNREACHABLE", "LOCAL"])
+            };
+            format!(" -m addrtype {bang}--{side}-type {types}{limit}")
         }
         11..=13 => {
-            let (set, directions) = *random.pick(&[
+            let (mut set, directions) = *random.pick(&[
                 ("ips", "src"),
                 ("ips", "dst"),
                 ("nets", "src"),
@@ -260,6 +338,9 @@ fn module(random: &mut Random, pool: &Pool, place: Place) -> String {
                 ("range", "src"),
                 ("masked", "dst"),
             ]);
+            if set == "range" && !pool.is_v4() {
+                set = "ips";
+            }
             let reverse = if random.chance(10) { " --return-nomatch" } else { "" };
             format!(" -m set {bang}--match-set {set} {directions}{reverse}")
         }
@@ -269,10 +350,17 @@ fn module(random: &mut Random, pool: &Pool, place: Place) -> String {
         14 if place.hook == Some("OUTPUT") => {
             format!(
                 " -m owner {bang}{}",
-                random.pick(&["--uid-owner 0", "--gid-owner 0-5", "--uid-owner 1000", "--socket-exists"])
+                random.pick(&[
+                    "--uid-owner 0",
+                    "--gid-owner 0-5",
+                    "--uid-owner 1000",
+                    "--gid-owner 1000",
+                    "--socket-exists"
+                ])
             )
         }
         15 if place.hook == Some("FORWARD") => {
+            let bang = if random.chance(60) { "! " } else { "" };
             format!(
                 " -m physdev {bang}{}",
                 random.pick(&["--physdev-in eth0", "--physdev-is-bridged", "--physdev-is-in"])
@@ -290,7 +378,7 @@ fn module(random: &mut Random, pool: &Pool, place: Place) -> String {
     }
 }
 
-fn target(random: &mut Random, place: Place, tcp: bool) -> String {
+fn target(random: &mut Random, pool: &Pool, place: Place, tcp: bool) -> String {
     let roll = random.below(100);
     match place.table {
         "raw" if roll < 25 => return " -j NOTRACK".to_owned(),
@@ -322,12 +410,25 @@ fn target(random: &mut Random, place: Place, tcp: bool) -> String {
         "mangle" if roll < 58 => {
             return format!(
                 " -j {}",
-                random.pick(&["DSCP --set-dscp 0x0a", "TTL --ttl-inc 1", "TOS --set-tos 0x10/0x3f"])
+                random.pick(&[
+                    "DSCP --set-dscp 0x0a",
+                    if pool.is_v4() { "TTL --ttl-inc 1" } else { "HL --hl-inc 1" },
+                    "TOS --set-tos 0x10/0x3f"
+                ])
             );
         }
         "filter" if roll < 18 && place.hook != Some("OUTPUT") => {
             let kind = if tcp && random.chance(50) {
                 "tcp-reset"
+            } else if !pool.is_v4() {
+                random.pick(&[
+                    "icmp6-no-route",
+                    "icmp6-adm-prohibited",
+                    "icmp6-addr-unreachable",
+                    "icmp6-port-unreachable",
+                    "icmp6-policy-fail",
+                    "icmp6-reject-route",
+                ])
             } else {
                 random.pick(&[
                     "icmp-port-unreachable",
@@ -392,70 +493,7 @@ fn rule(random: &mut Random, pool: &Pool, table: &'static str, hooks: &'static [
     let target = if may_jump && random.chance(30) {
         format!(" -{} C{}", if random.chance(25) { "g" } else { "j" }, first + random.below(CHAINS - first))
     } else {
-        target(random, place, tests.contains(" -p tcp") && !tests.contains("! -p tcp"))
+        target(random, pool, place, tests.contains(" -p tcp") && !tests.contains("! -p tcp"))
     };
     format!("-A {name}{tests}{target}\n")
-}
-
-/// A packet at the boundaries of what rules name.
-pub fn packet(random: &mut Random, pool: &Pool) -> Packet {
-    let source = IpAddr::V4(loop {
-        let address = if random.chance(80) { pool.near(random) } else { Ipv4Addr::from_bits(random.next() as u32) };
-        // What answers a broadcast address also loops back to the sender, which the walk of one packet does not show.
-        let link_broadcast = [[10, 10, 0, 255], [10, 20, 0, 255]].contains(&address.octets());
-        if !is_awkward(address) && !link_broadcast {
-            break address;
-        }
-    });
-    let destination = IpAddr::V4(loop {
-        let address = if random.chance(85) { pool.near(random) } else { Ipv4Addr::from_bits(random.next() as u32) };
-        if !is_awkward(address) && address != Ipv4Addr::new(10, 10, 0, 2) {
-            break address;
-        }
-    });
-    let ports = (pool.near_port(random), pool.near_port(random));
-    let mut packet = match random.below(10) {
-        0..=3 => {
-            let mut packet = Packet::tcp_syn((source, ports.0), (destination, ports.1));
-            if random.chance(40) {
-                let flags = *random.pick(&[
-                    tcp_flag::ACK,
-                    tcp_flag::SYN | tcp_flag::ACK,
-                    tcp_flag::RST,
-                    tcp_flag::FIN | tcp_flag::ACK,
-                    tcp_flag::PSH | tcp_flag::ACK,
-                    0,
-                    tcp_flag::SYN | tcp_flag::FIN,
-                    0x3f,
-                    tcp_flag::RST | tcp_flag::ACK,
-                ]);
-                packet.transport = Transport::Tcp { source: ports.0, destination: ports.1, flags };
-            }
-            packet
-        }
-        4..=6 => Packet::udp((source, ports.0), (destination, ports.1)),
-        7 => Packet::sctp_init((source, ports.0), (destination, ports.1)),
-        8 => {
-            let mut packet = Packet::icmp_echo(source, destination);
-            packet.transport =
-                Transport::Icmp { kind: *random.pick(&[8, 8, 0, 13, 3, 11, 14]), code: *random.pick(&[0, 0, 1, 2]) };
-            packet
-        }
-        _ => Packet::other(source, destination, 47),
-    };
-    // What follows SCTP's chunk would have to be another chunk, or tracking takes the packet for invalid.
-    let payload = if packet.protocol == 132 { 0 } else { *random.pick(&[0, 0, 1, 20, 140]) };
-    complete(&mut packet, *random.pick(&[64, 64, 63, 10, 11]), *random.pick(&[0, 0, 0x10, 0x28]), payload);
-    packet.mac_source = Some([2, 0, 0, 0, 0, 2]);
-    packet.kind = Some(netpath::packet::PacketKind::Unicast);
-    packet
-}
-
-/// Addresses that a raw socket cannot send to or from, or whose frames are not addressed to the router.
-fn is_awkward(address: Ipv4Addr) -> bool {
-    address.is_multicast()
-        || address.is_broadcast()
-        || address.octets()[0] == 0
-        || address.octets()[0] >= 224
-        || address.is_loopback()
 }

@@ -8,7 +8,8 @@ use crate::random::Random;
 const CHAINS: usize = 4;
 
 pub fn rules(random: &mut Random, pool: &Pool) -> String {
-    let family = random.pick(&["inet", "ip"]);
+    let own = if pool.is_v4() { "ip" } else { "ip6" };
+    let family = *random.pick(&["inet", own]);
     let mut text = format!("table {family} probe {{\n");
     let _ = writeln!(text, "  set hosts {{ type ipv4_addr; elements = {{ {}, 1.2.3.4 }} }}", pool.address(random));
     let _ = writeln!(
@@ -54,6 +55,25 @@ pub fn rules(random: &mut Random, pool: &Pool) -> String {
         text.push_str("  }\n");
     }
     text.push_str("}\n");
+    if pool.is_v4() { text } else { as_v6(&text) }
+}
+
+/// The same words about IPv6.
+fn as_v6(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (from, to) in [
+        ("ipv4_addr", "ipv6_addr"),
+        ("ip daddr", "ip6 daddr"),
+        ("ip saddr", "ip6 saddr"),
+        ("10.10.0.1 ", "fd00:10::1 "),
+        ("10.20.0.1 ", "fd00:20::1 "),
+        ("1.2.3.4", "2001:db8::4"),
+        ("icmp type", "icmpv6 type"),
+        ("ip protocol tcp", "meta l4proto tcp"),
+        ("broadcast", "anycast"),
+    ] {
+        text = text.replace(from, to);
+    }
     text
 }
 
@@ -90,7 +110,7 @@ fn test(random: &mut Random, pool: &Pool) -> String {
     let (address, port) = (pool.address(random), pool.port(random));
     match random.below(14) {
         0 => format!("ip saddr {not}{address} "),
-        1 => format!("ip daddr {not}{address}/{} ", 1 + random.below(32)),
+        1 => format!("ip daddr {not}{address}/{} ", pool.length(random)),
         2 => format!("ip daddr {{ {address}, 10.20.0.1 }} "),
         3 => format!("tcp dport {not}{port} "),
         4 => format!("udp dport {not}{{ {port}, 53-80 }} "),

@@ -1,19 +1,27 @@
 //! Random routes, routing rules and settings for R.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::generate::Pool;
 use crate::random::Random;
 
 fn prefix(random: &mut Random, pool: &Pool) -> String {
-    let length = *random.pick(&[8, 12, 16, 20, 24, 28, 32]);
-    let bits = pool.address(random).to_bits() & (u32::MAX << (32 - length));
-    format!("{}/{length}", Ipv4Addr::from_bits(bits))
+    match pool.address(random) {
+        IpAddr::V4(addr) => {
+            let length = *random.pick(&[8, 12, 16, 20, 24, 28, 32]);
+            format!("{}/{length}", Ipv4Addr::from_bits(addr.to_bits() & (u32::MAX << (32 - length))))
+        }
+        IpAddr::V6(addr) => {
+            let length = *random.pick(&[16, 32, 48, 62, 64, 112, 124, 128]);
+            format!("{}/{length}", Ipv6Addr::from_bits(addr.to_bits() & (u128::MAX << (128 - length))))
+        }
+    }
 }
 
 /// Arguments of `ip` that add routes and rules; some are refused by the kernel, which is no harm.
 pub fn routes(random: &mut Random, pool: &Pool) -> Vec<String> {
     let mut lines = Vec::new();
+    let (near, far) = if pool.is_v4() { ("10.10.0.2", "10.20.0.2") } else { ("fd00:10::2", "fd00:20::2") };
     for _ in 0..12 {
         let table = random.pick(&["main", "100", "200"]);
         let to = prefix(random, pool);
@@ -23,10 +31,11 @@ pub fn routes(random: &mut Random, pool: &Pool) -> Vec<String> {
             1 => format!("route add unreachable {tail}"),
             2 => format!("route add prohibit {tail}"),
             3 if *table != "main" => format!("route add throw {tail}"),
-            4 => format!("route add {tail} tos 0x10 via 10.10.0.2 dev eth0"),
+            // IPv6 routes have no TOS.
+            4 if pool.is_v4() => format!("route add {tail} tos 0x10 via {near} dev eth0"),
             5 if random.chance(40) => format!("route add local {to} dev lo table local"),
-            6..=7 => format!("route add {tail} via 10.10.0.2 dev eth0"),
-            _ => format!("route add {tail} via 10.20.0.2 dev eth1"),
+            6..=7 => format!("route add {tail} via {near} dev eth0"),
+            _ => format!("route add {tail} via {far} dev eth1"),
         });
     }
     for priority in 100..100 + random.below(6) {
@@ -53,6 +62,9 @@ pub fn routes(random: &mut Random, pool: &Pool) -> Vec<String> {
         let action = if verb.is_empty() { action } else { format!("type {action}") };
         lines.push(format!("rule add {not}{selector} {action} prio {priority}"));
     }
+    if !pool.is_v4() {
+        lines.iter_mut().for_each(|line| line.insert_str(0, "-6 "));
+    }
     lines
 }
 
@@ -70,3 +82,7 @@ pub fn settings(random: &mut Random) -> String {
     }
     text
 }
+
+/// Marks some packets, so that rules by mark have something to decide.
+pub const MARKING: &str = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
+    -A PREROUTING -p udp -j MARK --set-mark 1\nCOMMIT\n";

@@ -5,9 +5,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
-use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use netpath::address::Family;
@@ -15,7 +12,6 @@ use netpath::node::Node;
 use netpath::route::{Fib, parse_routes, parse_rules};
 use netpath::sysctl::Sysctls;
 use netpath::{link, neighbour};
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketType};
 
 pub struct Lab {
     prefix: String,
@@ -75,18 +71,23 @@ pub fn feed(command: &str, args: &[&str], input: &str) -> Result<(), String> {
 }
 
 /// The private table of the oracle in R: what its own sockets get is marked at the very end of INPUT, and what its stack
-/// answers to that (RST, echo reply, port unreachable) carries the same mark and is dropped before any other hook.
+/// answers to that (RST, echo reply, port unreachable) carries the same mark and is dropped before any other hook; so is
+/// what the kernel says by itself to its IPv6 neighbours.
 const ORACLE: &str = "
 table inet oracle {
   chain input { type filter hook input priority 1000; policy accept; meta mark set 0x5a5a0000; }
-  chain output { type filter hook output priority -400; policy accept; meta mark 0x5a5a0000 drop; }
+  chain output {
+    type filter hook output priority -400; policy accept;
+    meta mark 0x5a5a0000 drop
+    icmpv6 type { 130, 131, 132, 133, 134, 135, 136, 137, 143 } drop
+  }
 }
 ";
 
 /// Only what a process sends leaves S and D: their kernels' own answers would be taken for R's.
 const MUTE: &str = "
 table inet mute {
-  chain output { type filter hook output priority 0; policy drop; meta skuid 0 accept; icmpv6 type { 135, 136 } accept; }
+  chain output { type filter hook output priority 0; policy drop; meta skuid 0 accept; }
 }
 ";
 
@@ -115,6 +116,9 @@ impl Lab {
                 &["-n", &r, "link", "add", router, "address", mac, "type", "veth", "peer", "name", host, "netns", ns],
             )?;
             run("ip", &["-n", ns, "link", "set", host, "address", own])?;
+            // Without link-local addresses nobody sends redirects or solicits routers.
+            run("ip", &["-n", &r, "link", "set", router, "addrgenmode", "none"])?;
+            run("ip", &["-n", ns, "link", "set", host, "addrgenmode", "none"])?;
         }
         for (ns, interface) in [(&r, "lo"), (&r, "eth0"), (&r, "eth1"), (&s, "lo"), (&s, "s0"), (&d, "lo"), (&d, "d0")]
         {
@@ -124,7 +128,8 @@ impl Lab {
             net.ipv4.conf.default.rp_filter=0\nnet.ipv4.conf.eth0.rp_filter=0\nnet.ipv4.conf.eth1.rp_filter=0\n\
             net.ipv4.icmp_ratelimit=0\nnet.ipv6.icmp.ratelimit=0\nnet.ipv4.icmp_msgs_per_sec=1000000\n\
             net.ipv4.icmp_msgs_burst=1000000\nnet.ipv4.conf.eth0.send_redirects=0\nnet.ipv4.conf.all.send_redirects=0\n\
-            net.ipv4.fwmark_reflect=1\nnet.ipv6.fwmark_reflect=1\n";
+            net.ipv4.conf.eth1.send_redirects=0\nnet.ipv4.fwmark_reflect=1\nnet.ipv6.fwmark_reflect=1\n\
+            net.ipv6.ip_nonlocal_bind=1\nnet.netfilter.nf_conntrack_tcp_be_liberal=1\n";
         let _ = feed("ip", &["netns", "exec", &r, "sysctl", "-q", "-p", "-"], settings);
         self.addresses()?;
         self.open_ends()?;
@@ -141,8 +146,9 @@ impl Lab {
             "addr add 10.10.0.1/24 dev eth0",
             "addr add 10.10.0.5/24 dev eth0",
             "addr add 10.20.0.1/24 dev eth1",
-            "addr add fd00:10::1/64 dev eth0 nodad",
-            "addr add fd00:20::1/64 dev eth1 nodad",
+            "addr add fd00:10::1/120 dev eth0 nodad",
+            "addr add fd00:10::5/120 dev eth0 nodad",
+            "addr add fd00:20::1/120 dev eth1 nodad",
             "neigh replace 10.10.0.2 lladdr 02:00:00:00:00:02 dev eth0 nud permanent",
             "neigh replace 10.20.0.2 lladdr 02:00:00:00:00:04 dev eth1 nud permanent",
             "neigh replace fd00:10::2 lladdr 02:00:00:00:00:02 dev eth0 nud permanent",
@@ -256,52 +262,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         for host in ["s", "r", "d"] {
             let _ = run("ip", &["netns", "del", &self.ns(host)]);
-        }
-    }
-}
-
-/// Raw sockets in one namespace: one that sends whole IP packets, and some that receive them.
-pub struct Wire {
-    family: Family,
-    send: OwnedFd,
-    receive: Vec<OwnedFd>,
-}
-
-impl Wire {
-    /// Opens the sockets in a namespace, from a thread that enters it and ends.
-    pub fn open(ns: &str, family: Family, protocols: &[u8]) -> Self {
-        let path = format!("/run/netns/{ns}");
-        let protocols = protocols.to_vec();
-        let open = move || {
-            let namespace = std::fs::File::open(path).unwrap();
-            let kind = rustix::thread::LinkNameSpaceType::Network;
-            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind)).unwrap();
-            let domain = if family == Family::V4 { AddressFamily::INET } else { AddressFamily::INET6 };
-            let socket = |protocol: u8| {
-                let protocol = Protocol::from_raw(NonZeroU32::new(u32::from(protocol)).unwrap());
-                let fd = rustix::net::socket(domain, SocketType::RAW, Some(protocol)).unwrap();
-                let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&fd, 64 << 20);
-                fd
-            };
-            let send = socket(255);
-            rustix::net::sockopt::set_socket_broadcast(&send, true).unwrap();
-            Self { family, send, receive: protocols.iter().map(|protocol| socket(*protocol)).collect() }
-        };
-        std::thread::spawn(open).join().unwrap()
-    }
-
-    pub fn send(&self, packet: &[u8], destination: std::net::IpAddr) -> bool {
-        let _ = self.family;
-        rustix::net::sendto(&self.send, packet, SendFlags::DONTWAIT, &SocketAddr::new(destination, 0)).is_ok()
-    }
-
-    /// Everything that arrived since the last call.
-    pub fn drain(&self, mut seen: impl FnMut(&[u8])) {
-        let mut buffer = [0u8; 2048];
-        for socket in &self.receive {
-            while let Ok((_, length)) = rustix::net::recv(socket, &mut buffer[..], RecvFlags::DONTWAIT) {
-                seen(&buffer[..length.min(buffer.len())]);
-            }
         }
     }
 }

@@ -1,0 +1,107 @@
+//! What an outcome of the walk makes visible, beside what was seen.
+
+use std::net::IpAddr;
+
+use netpath::walk::{Delivery, Effect, Event, Outcome, Verdict};
+
+use crate::frames::Side;
+
+/// One thing that was seen of a case, or that is expected.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Seen {
+    Packet(Side, IpAddr, IpAddr, Option<(u16, u16)>),
+    Answer(Side, Option<(u8, u8)>, IpAddr, IpAddr),
+}
+
+fn side(interface: Option<&str>) -> Side {
+    match interface {
+        Some("eth0") => Side::S,
+        Some("eth1") => Side::D,
+        _ => Side::Node,
+    }
+}
+
+/// What an outcome makes visible.
+pub fn expected(outcome: &Outcome) -> Vec<Seen> {
+    let packet = &outcome.skb.packet;
+    let ports = packet.ports().filter(|_| matches!(packet.protocol, 6 | 17 | 132));
+    match (outcome.verdict, &outcome.delivery) {
+        (Verdict::Accept, Some(Delivery::Local)) => {
+            vec![Seen::Packet(Side::Node, packet.source, packet.destination, ports)]
+        }
+        (Verdict::Accept, Some(Delivery::Sent { interface, .. })) => {
+            vec![Seen::Packet(side(interface.as_deref()), packet.source, packet.destination, ports)]
+        }
+        (Verdict::Reject(kind), _) => {
+            let Some(answer) = outcome.answer.as_ref().filter(|answer| answer.verdict == Verdict::Accept) else {
+                return Vec::new();
+            };
+            let side = match &answer.delivery {
+                Some(Delivery::Sent { interface, .. }) => side(interface.as_deref()),
+                // The sender used one of the node's own addresses: the answer goes to the node.
+                Some(Delivery::Local) => Side::Node,
+                None => return Vec::new(),
+            };
+            let sent = &answer.skb.packet;
+            vec![Seen::Answer(side, kind.icmp(packet.family()), sent.source, sent.destination)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether what was seen is what the outcome says. A source port that NAT draws is any.
+pub fn agrees(outcome: &Outcome, found: &[Seen]) -> bool {
+    let expected = expected(outcome);
+    let connection = &outcome.skb.connection;
+    let drawn = connection.source_translated && connection.reply.destination_port.is_none();
+    match (expected.as_slice(), found) {
+        (
+            [Seen::Packet(side, source, destination, Some((_, port)))],
+            [Seen::Packet(side2, source2, destination2, Some((_, port2)))],
+        ) if drawn => (side, source, destination, port) == (side2, source2, destination2, port2),
+        // The kernel's own errors about routes are limited to a few a second for each source.
+        ([Seen::Answer(..)], []) => !refused_by_rule(outcome),
+        (expected, found) => expected.len() == found.len() && expected.iter().zip(found).all(|(e, f)| same(e, f)),
+    }
+}
+
+/// A socket that hears packets to any address does not tell to which.
+fn same(expected: &Seen, found: &Seen) -> bool {
+    match (expected, found) {
+        (Seen::Packet(Side::Node, source, _, ports), Seen::Packet(Side::Node, from, to, heard))
+            if to.is_unspecified() =>
+        {
+            (source, ports) == (from, heard)
+        }
+        (Seen::Answer(Side::Node, kind, source, _), Seen::Answer(Side::Node, said, from, to))
+            if to.is_unspecified() =>
+        {
+            (kind, source) == (said, from)
+        }
+        _ => expected == found,
+    }
+}
+
+pub fn refused_by_rule(outcome: &Outcome) -> bool {
+    let refuses = |effect: &Effect| matches!(effect, Effect::Verdict(Verdict::Reject(_)));
+    outcome.events.iter().any(|event| match event {
+        Event::Rule { effect, .. } | Event::Native { effect, .. } => refuses(effect),
+        _ => false,
+    })
+}
+
+/// A name for what became of a packet, to see that a run is not all of one kind.
+pub fn fate(outcome: &Outcome) -> String {
+    let translated = match (outcome.skb.connection.destination_translated, outcome.skb.connection.source_translated) {
+        (false, false) => "",
+        (true, false) => " with DNAT",
+        (false, true) => " with SNAT",
+        (true, true) => " with both",
+    };
+    match (outcome.verdict, &outcome.delivery) {
+        (Verdict::Accept, Some(Delivery::Local)) => format!("delivered{translated}"),
+        (Verdict::Accept, _) => format!("sent{translated}"),
+        (Verdict::Drop, _) => "dropped".to_owned(),
+        (Verdict::Reject(kind), _) => format!("rejected {kind:?}"),
+    }
+}
