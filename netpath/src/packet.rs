@@ -185,6 +185,12 @@ impl Packet {
         }
     }
 
+    /// Whether the first four bytes after the IP header are a transport header's, as far as the packet tells.
+    pub(crate) fn has_ports_or_type(&self) -> bool {
+        let header = if self.family() == Family::V4 { 20 } else { 40 };
+        self.fragment_offset == 0 && self.length.is_none_or(|length| length >= header + 4)
+    }
+
     /// The source port, if the protocol has one.
     pub fn source_port(&self) -> Option<u16> {
         self.ports().map(|ports| ports.0)

@@ -130,6 +130,8 @@ fn one_path(
         choices,
         skb,
         tracked: false,
+        past_exemption: false,
+        quoted: None,
         next_hop: None,
         unbound: false,
         proposed_source: None,

@@ -138,6 +138,8 @@ impl Walker<'_> {
             ("sctp", _) if !has(protocol::SCTP) => None,
             ("icmp", _) if !has(protocol::ICMP) => None,
             ("icmpv6", _) if !has(protocol::ICMPV6) => None,
+            // A later fragment and a packet that ends before have no such field, and the rule does not match.
+            ("tcp" | "udp" | "sctp" | "icmp" | "icmpv6" | "th", _) if !packet.has_ports_or_type() => None,
             ("tcp" | "udp" | "sctp" | "th", "sport") => {
                 packet.source_port().map(|port| Value::Number(u64::from(port))).or_else(unknown)
             }

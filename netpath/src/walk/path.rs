@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::address::Family;
-use crate::conntrack::{Connection, CtState};
+use crate::conntrack::{Connection, CtState, Tuple};
 use crate::packet::{Packet, PacketKind, Transport, tcp_flag};
 use crate::protocol;
 use crate::route::RouteType;
@@ -142,6 +142,8 @@ impl Walker<'_> {
     /// What leaves by loopback comes in again, with its connection, and is not routed a second time.
     fn loop_back(&mut self) -> (Flow, Option<Delivery>) {
         self.confirm();
+        // What was INVALID has no connection that it would keep.
+        self.tracked &= self.skb.state != CtState::Invalid;
         self.skb.in_interface = self.skb.out_interface.take();
         self.skb.has_ethernet_header = false;
         if let stop @ ControlFlow::Break(_) = self.hook(Hook::Prerouting) {
@@ -211,6 +213,8 @@ impl Walker<'_> {
             Some((icmp_kind, code)) => self.icmp_error(&refused, icmp_kind, code),
         };
         let attached = self.has_connection();
+        self.past_exemption = self.skb.state == CtState::Untracked;
+        self.quoted = (kind != RejectKind::TcpReset).then(|| Tuple::of(&refused));
         self.events.push(Event::Answer { kind });
         self.skb.packet = Packet { kind: Some(PacketKind::Unicast), ..answer };
         self.skb.mark = mark;

@@ -10,6 +10,15 @@ impl Walker<'_> {
         if std::mem::replace(&mut self.tracked, true) {
             return;
         }
+        // An error belongs to the connection of what it is about, if there is one (nf_conntrack_inet_error).
+        if let Some(quoted) = self.quoted {
+            let about = |known: &&Connection| matches(&known.original, &quoted) || matches(&known.reply, &quoted);
+            return match self.known.iter().find(about) {
+                Some(known) => self.attach(known.clone(), CtState::Related, matches(&known.original, &quoted)),
+                None => self.attach(Connection::begun_by(&self.skb.packet), CtState::Invalid, false),
+            };
+        }
+        self.past_exemption = false;
         let tuple = Tuple::of(&self.skb.packet);
         for known in self.known {
             if matches(&known.original, &tuple) {
@@ -34,7 +43,7 @@ impl Walker<'_> {
 
     /// Exempts the packet from tracking (NOTRACK); a packet that is tracked already stays so.
     pub(super) fn exempt(&mut self) {
-        if !std::mem::replace(&mut self.tracked, true) {
+        if !self.past_exemption && !std::mem::replace(&mut self.tracked, true) {
             self.skb.state = CtState::Untracked;
         }
     }

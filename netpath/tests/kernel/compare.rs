@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use netpath::address::Family;
 use netpath::conntrack::Connection;
-use netpath::iptables::{self, Backend, Ruleset};
+use netpath::iptables::{self, Backend, Rule, Ruleset};
 use netpath::node::Node;
 use netpath::packet::Packet;
-use netpath::walk::{ChainRef, Entry, Event, Exploration, Outcome, explore};
+use netpath::walk::{ChainRef, Entry, Event, Exploration, Outcome, Verdict, explore};
 
 use crate::deciding::Deciding;
 use crate::expect::{Seen, agrees, expected, fate};
@@ -75,6 +76,10 @@ pub struct Bench<'a> {
     pub compares_counters: bool,
     /// Whether answers and later packets follow.
     pub follows: bool,
+    /// Every how many packets it is asked what decided.
+    pub asked_share: u16,
+    /// Which cases are sent; fewer, to find the packet that a counter differs by (`DOSSIER_KERNEL_CASES=FIRST-LAST`).
+    cases: RangeInclusive<u16>,
     /// What was sent and seen is kept here when wanted.
     pub recordings: Option<Vec<Recording>>,
 }
@@ -110,6 +115,8 @@ impl<'a> Bench<'a> {
             node: lab.node(),
             compares_counters: true,
             follows: true,
+            asked_share: 4,
+            cases: wanted_cases(),
             recordings: None,
         }
     }
@@ -165,7 +172,7 @@ impl<'a> Bench<'a> {
         let mut certain = true;
         let first =
             |(at, probe): (usize, &Probe)| Case { number: at as u16 + 1, probe: probe.clone(), known: Vec::new() };
-        let cases = probes.iter().enumerate().map(first).collect();
+        let cases = probes.iter().enumerate().map(first).filter(|case| self.cases.contains(&case.number)).collect();
         let arrived = self.compare_cases(cases, tally, &mut counted, &mut certain);
         tally.rulesets += 1;
         if self.follows {
@@ -225,14 +232,21 @@ impl<'a> Bench<'a> {
             let exploration = case.explore(&self.node);
             let found = seen.remove(&case.number).unwrap_or_default();
             tally.comparisons += 1;
-            *certain &= exploration.outcomes.len() == 1;
+            // A RST that is refused in turn is answered again, which the walk does not follow.
+            let refused_again = |outcome: &Outcome| {
+                outcome.answer.as_ref().is_some_and(|answer| matches!(answer.verdict, Verdict::Reject(_)))
+            };
+            *certain &= exploration.outcomes.len() == 1 && !exploration.outcomes.iter().any(refused_again);
             if let Some(outcome) = exploration.outcomes.first() {
                 count(&case, outcome, counted);
             }
             match exploration.outcomes.iter().find(|outcome| agrees(outcome, &found)) {
                 Some(outcome) => {
+                    if self.cases != EVERY {
+                        self.report(&case, &exploration.outcomes, &found, 0);
+                    }
                     *tally.fates.entry(fate(outcome)).or_default() += 1;
-                    if case.number % 4 == 0 && exploration.outcomes.len() == 1 {
+                    if case.number % self.asked_share == 0 && exploration.outcomes.len() == 1 {
                         deciding.note(&mut self.node, &case, outcome, tally);
                     }
                     agreeing.push((case, outcome.clone(), found));
@@ -343,7 +357,12 @@ impl<'a> Bench<'a> {
     fn compare_counters(&self, counted: &Counts, tally: &mut Tally) {
         for (at, before) in self.node.rulesets.iter().enumerate() {
             let after = self.saved(before.backend);
+            let tracks =
+                before.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).any(tracks);
             for (table_at, table) in before.tables.iter().enumerate() {
+                if &*table.name == "nat" && !tracks {
+                    continue;
+                }
                 let now = after.table(&table.name).unwrap();
                 for (chain_at, chain) in table.chains.iter().enumerate() {
                     let place = ChainRef { ruleset: at, table: table_at, chain: chain_at };
@@ -389,6 +408,21 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Whether a rule makes the kernel track connections at all; without any, NAT has nothing to do, and nobody can see it but
+/// by the counters of its policies.
+fn tracks(rule: &Rule) -> bool {
+    let words = ["--ct", "--state", "connmark", "CONNMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"];
+    words.iter().any(|word| rule.text.contains(word))
+}
+
+const EVERY: RangeInclusive<u16> = 0..=u16::MAX;
+
+fn wanted_cases() -> RangeInclusive<u16> {
+    let wanted = std::env::var("DOSSIER_KERNEL_CASES").ok();
+    let wanted = wanted.as_deref().and_then(|text| text.split_once('-'));
+    wanted.map_or(EVERY, |(first, last)| first.parse().unwrap()..=last.parse().unwrap())
+}
+
 fn count(case: &Case, outcome: &Outcome, counted: &mut Counts) {
     for event in &outcome.events {
         let (chain, rule) = match event {
@@ -415,9 +449,4 @@ pub fn name(backend: Backend) -> &'static str {
         Backend::Legacy => "legacy",
         Backend::Nft => "nft",
     }
-}
-
-/// An address that a test writes down.
-pub fn address(text: &str) -> IpAddr {
-    text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
 }

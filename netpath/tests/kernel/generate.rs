@@ -12,8 +12,6 @@ pub struct Pool {
     pub family: Family,
     pub addresses: Vec<IpAddr>,
     pub ports: Vec<u16>,
-    /// A module that rules are to name often, so that even those that seldom decide do so often enough.
-    pub focus: Option<usize>,
 }
 
 /// `F` stands for the family's option, `M` for a mask.
@@ -68,13 +66,13 @@ impl Pool {
         }
         let mut ports = vec![22, 53, 80, 443, 10250, 30000, 32767, 1, 65535];
         ports.extend((0..6).map(|_| random.next() as u16 | 1));
-        Self { family, addresses, ports, focus: None }
+        Self { family, addresses, ports }
     }
 
     /// A pool of given values.
     pub fn named(addresses: &[&str], ports: &[u16]) -> Self {
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        Self { family: Family::of(addresses[0]), addresses, ports: ports.to_vec(), focus: None }
+        Self { family: Family::of(addresses[0]), addresses, ports: ports.to_vec() }
     }
 
     pub fn is_v4(&self) -> bool {
@@ -196,10 +194,7 @@ fn tests(random: &mut Random, pool: &Pool, place: Place) -> String {
         text.push_str(&transport_test(random, pool));
     }
     for _ in 0..[0, 0, 1, 1, 2][random.below(5)] {
-        let which = match pool.focus {
-            Some(focus) if random.chance(50) => focus,
-            _ => random.below(MODULES),
-        };
+        let which = random.below(MODULES);
         text.push_str(&module(random, pool, place, which));
     }
     text
@@ -214,7 +209,7 @@ fn range(random: &mut Random, pool: &Pool) -> String {
     }
 }
 
-fn transport_test(random: &mut Random, pool: &Pool) -> String {
+pub fn transport_test(random: &mut Random, pool: &Pool) -> String {
     let bang = |random: &mut Random| if random.chance(20) { "! " } else { "" };
     let protocol = *random.pick(&["tcp", "tcp", "tcp", "udp", "udp", "sctp", "sctp", "icmp", "icmp", "47", "!tcp"]);
     match protocol {
@@ -275,7 +270,7 @@ fn transport_test(random: &mut Random, pool: &Pool) -> String {
 /// How many kinds of modules [`module`] knows.
 pub const MODULES: usize = 17;
 
-fn module(random: &mut Random, pool: &Pool, place: Place, which: usize) -> String {
+pub fn module(random: &mut Random, pool: &Pool, place: Place, which: usize) -> String {
     let bang = if random.chance(25) { "! " } else { "" };
     match which {
         0 => format!(

@@ -42,6 +42,7 @@ impl Names {
             return line;
         }
         for (from, to) in [
+            ("10.10.0.0/16", "fd00:10::/32"),
             ("10.10.0.0/25", "fd00:10::/121"),
             ("10.10.0.0/24", "fd00:10::/120"),
             ("10.10.1.0/24", "fd00:10:0:1::/64"),
@@ -134,9 +135,9 @@ fn service_rules(
 
 fn other_destination(random: &mut Random, chance: bool) -> String {
     let port = random.pick(&PORTS);
-    match random.below(5) {
-        0 => format!(" -p tcp --dport {port} -j REDIRECT --to-ports 8080"),
-        1 => format!(" -p udp --dport {port} -d 10.10.0.1 -j REDIRECT"),
+    match random.below(9) {
+        0 | 5 | 6 => format!(" -p tcp --dport {port} -j REDIRECT --to-ports 8080"),
+        1 | 7 => format!(" -p udp --dport {port} -d 10.10.0.1 -j REDIRECT"),
         2 => " -d 10.96.0.0/24 -j NETMAP --to 10.20.5.0/24".to_owned(),
         3 if chance => format!(" -p tcp --dport {port} -j DNAT --to-destination 10.20.0.3-10.20.0.6"),
         _ => format!(" -p udp --dport {port} -j DNAT --to-destination :{}", random.pick(&PORTS)),
@@ -144,7 +145,9 @@ fn other_destination(random: &mut Random, chance: bool) -> String {
 }
 
 fn source(random: &mut Random) -> String {
-    match random.below(5) {
+    match random.below(9) {
+        7 | 8 => " -s 10.10.0.0/16 -o eth1 -j SNAT --to-source 10.20.0.1".to_owned(),
+        5 | 6 => " -s 10.10.0.0/24 -o eth1 -j MASQUERADE".to_owned(),
         0 => " -s 10.10.1.0/24 -j SNAT --to-source 10.20.0.1".to_owned(),
         1 => " -p udp -o eth1 -j SNAT --to-source 10.20.0.1:40000-60000".to_owned(),
         2 => " -s 10.10.0.0/24 -o eth1 -j NETMAP --to 10.20.9.0/24".to_owned(),

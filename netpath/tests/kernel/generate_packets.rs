@@ -115,7 +115,7 @@ fn ends(random: &mut Random, pool: &Pool, from: Side) -> (IpAddr, IpAddr) {
         let address = if random.chance(85) { pool.near(random) } else { pool.any(random) };
         let own = ["10.10.0.2", "fd00:10::2", "10.20.0.2", "fd00:20::2"].contains(&address.to_string().as_str());
         let broadcast = from != Side::S && is_link_broadcast(address);
-        if !is_awkward(address) && !(own && from != Side::Node) && !broadcast {
+        if !(is_awkward(address) || broadcast || own && from != Side::Node) {
             break address;
         }
     };

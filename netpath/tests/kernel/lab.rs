@@ -130,7 +130,23 @@ impl Lab {
             net.ipv4.icmp_msgs_burst=1000000\nnet.ipv4.conf.eth0.send_redirects=0\nnet.ipv4.conf.all.send_redirects=0\n\
             net.ipv4.conf.eth1.send_redirects=0\nnet.ipv4.fwmark_reflect=1\nnet.ipv6.fwmark_reflect=1\n\
             net.ipv6.ip_nonlocal_bind=1\nnet.netfilter.nf_conntrack_tcp_be_liberal=1\n";
-        let _ = feed("ip", &["netns", "exec", &r, "sysctl", "-q", "-p", "-"], settings);
+        // A busy machine may take seconds between a packet and its answer.
+        let timeouts = [
+            "udp_timeout",
+            "icmp_timeout",
+            "icmpv6_timeout",
+            "generic_timeout",
+            "gre_timeout",
+            "tcp_timeout_syn_sent",
+            "tcp_timeout_syn_recv",
+            "tcp_timeout_close",
+            "sctp_timeout_cookie_wait",
+            "sctp_timeout_cookie_echoed",
+            "sctp_timeout_closed",
+        ];
+        let timeouts = timeouts.map(|name| format!("net.netfilter.nf_conntrack_{name}=600\n")).concat();
+        let settings = format!("{settings}{timeouts}");
+        let _ = feed("ip", &["netns", "exec", &r, "sysctl", "-q", "-p", "-"], &settings);
         self.addresses()?;
         self.open_ends()?;
         feed("ip", &["netns", "exec", &r, "nft", "-f", "-"], ORACLE)?;

@@ -10,13 +10,15 @@ use crate::generate_packets::distinct;
 use crate::lab::Lab;
 use crate::random::Random;
 use crate::tally::Tally;
-use crate::{generate_nat, generate_native, generate_routes, managed};
+use crate::{generate_decisive, generate_nat, generate_native, generate_routes, managed};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// Random rules of raw, mangle, filter and security.
     Filter,
+    /// Rules of which one module or target decides.
+    Decisive,
     /// Translations, in kube-proxy's shape and in others.
     Nat,
     /// Random routes, routing rules and settings.
@@ -28,19 +30,25 @@ pub enum Layer {
 }
 
 /// Which layers a run takes, one after the other, again and again.
-const CYCLE: [(Layer, Family); 12] = [
+pub const CYCLE: [(Layer, Family); 18] = [
     (Layer::Filter, Family::V4),
     (Layer::Filter, Family::V6),
     (Layer::Nat, Family::V4),
-    (Layer::Filter, Family::V6),
     (Layer::Nat, Family::V6),
-    (Layer::Filter, Family::V4),
     (Layer::Routes, Family::V4),
-    (Layer::Filter, Family::V6),
-    (Layer::Native, Family::V4),
-    (Layer::Managed, Family::V4),
     (Layer::Routes, Family::V6),
+    (Layer::Decisive, Family::V4),
+    (Layer::Decisive, Family::V6),
+    (Layer::Native, Family::V4),
     (Layer::Native, Family::V6),
+    (Layer::Managed, Family::V4),
+    (Layer::Nat, Family::V4),
+    (Layer::Nat, Family::V6),
+    (Layer::Nat, Family::V4),
+    (Layer::Decisive, Family::V6),
+    (Layer::Decisive, Family::V4),
+    (Layer::Filter, Family::V4),
+    (Layer::Filter, Family::V6),
 ];
 
 /// One job: some batches in a lab of their own. Its number and the run's seed alone decide what it does, so that jobs can
@@ -59,7 +67,7 @@ pub struct Job {
 const PER_BATCH: usize = 1500;
 const BATCHES: usize = 8;
 
-const EVERYWHERE: [Side; 6] = [Side::S, Side::S, Side::S, Side::D, Side::Node, Side::S];
+const EVERYWHERE: [Side; 5] = [Side::S, Side::S, Side::S, Side::D, Side::Node];
 const OUTSIDE: [Side; 4] = [Side::S, Side::S, Side::S, Side::D];
 
 impl Job {
@@ -76,6 +84,7 @@ impl Job {
         let lab = Lab::new(&format!("j{}", self.number));
         match self.layer {
             Layer::Filter => self.filter(&lab),
+            Layer::Decisive => self.decisive(&lab),
             Layer::Nat => self.nat(&lab),
             Layer::Routes => self.routes(&lab),
             Layer::Native => self.native(&lab),
@@ -98,11 +107,11 @@ impl Job {
 
     fn filter(&mut self, lab: &Lab) {
         let mut bench = self.bench(lab);
-        let mut pool = Pool::new(&mut self.random, self.family);
+        let pool = Pool::new(&mut self.random, self.family);
         bench.load_sets(&pool.sets(&mut self.random));
+        bench.asked_share = 8;
         for batch in 0..BATCHES {
             let backend = [Backend::Nft, Backend::Legacy][batch % 2];
-            pool.focus = Some(self.random.below(generate::MODULES));
             let rules = generate::filter_rules(&mut self.random, &pool, 40);
             let probes = distinct(&mut self.random, &pool, PER_BATCH, &EVERYWHERE);
             bench.batch(&[(backend, &rules)], &probes, &mut self.tally);
@@ -113,8 +122,29 @@ impl Job {
         self.keep(bench);
     }
 
+    fn decisive(&mut self, lab: &Lab) {
+        let mut bench = self.bench(lab);
+        bench.asked_share = 1;
+        let pool = Pool::new(&mut self.random, self.family);
+        bench.load_sets(&pool.sets(&mut self.random));
+        for batch in 0..2 * generate_decisive::COUNT {
+            let backend = [Backend::Nft, Backend::Legacy][batch % 2];
+            let (rules, kind) = generate_decisive::rules(&mut self.random, &pool, batch / 2);
+            let sides = if kind.sent_by_node { &[Side::Node][..] } else { &EVERYWHERE };
+            let count = if kind.protocol.is_some() { PER_BATCH * 4 } else { PER_BATCH };
+            let mut probes = distinct(&mut self.random, &pool, count, sides);
+            probes.retain(|probe| kind.protocol.is_none_or(|wanted| wanted.contains(&probe.packet.protocol)));
+            bench.batch(&[(backend, &rules)], &probes, &mut self.tally);
+            if self.tally.differences > 0 {
+                break;
+            }
+        }
+        self.keep(bench);
+    }
+
     fn nat(&mut self, lab: &Lab) {
         let mut bench = self.bench(lab);
+        bench.asked_share = 1;
         for batch in 0..BATCHES {
             let backend = [Backend::Nft, Backend::Legacy][batch % 2];
             let rules = generate_nat::rules(&mut self.random, self.family);
@@ -130,7 +160,7 @@ impl Job {
 
     fn routes(&mut self, lab: &Lab) {
         let r = lab.ns("r");
-        let mut pool = Pool::new(&mut self.random, self.family);
+        let pool = Pool::new(&mut self.random, self.family);
         for _ in 0..BATCHES / 2 {
             // Routes are not taken back: a lab may have many.
             let lines = generate_routes::routes(&mut self.random, &pool);
@@ -141,7 +171,6 @@ impl Job {
             bench.recordings = self.records.then(Vec::new);
             bench.compares_counters = false;
             bench.follows = false;
-            pool.focus = None;
             let probes = distinct(&mut self.random, &pool, PER_BATCH, &OUTSIDE);
             bench.batch(&[(Backend::Nft, generate_routes::MARKING)], &probes, &mut self.tally);
             crate::route_get::compare(&bench, &mut self.random, &probes, &mut self.tally);

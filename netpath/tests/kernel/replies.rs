@@ -16,7 +16,9 @@ pub fn answer(node: &Node, arrived: &Arrived) -> Option<Case> {
     // broadcast address.
     let to_itself = side == Side::Node && arrived.case.probe.from == Side::Node;
     let own = |addr| is_own_of_sender(side, addr);
-    if to_itself || own(source) || !is_host(node, destination) || !is_host(node, source) {
+    // Of a packet between one end and itself nobody can tell which direction it goes.
+    let one_end = source == destination && ports.is_none_or(|(source, destination)| source == destination);
+    if to_itself || one_end || own(source) || !is_host(node, destination) || !is_host(node, source) {
         return None;
     }
     let first = &arrived.outcome.skb.packet;

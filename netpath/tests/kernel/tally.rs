@@ -95,6 +95,13 @@ impl Tally {
         );
     }
 
+    /// The modules and targets that decided less often than they must.
+    pub fn seldom(&self) -> Vec<String> {
+        let count = |name: &str| self.deciding.get(name).copied().unwrap_or(0);
+        let names = MODULES.iter().chain(&TARGETS);
+        names.filter(|name| count(name) < FLOOR).map(|name| format!("{name} {}", count(name))).collect()
+    }
+
     /// Prints how often each module and target decided, and names those below the floor.
     pub fn print_deciding(&self) -> Vec<String> {
         println!("fates: {:?}", self.fates);
@@ -104,7 +111,6 @@ impl Tally {
             let row: Vec<String> = names.iter().map(|name| format!("{name} {}", count(name))).collect();
             println!("  {}", row.join(", "));
         }
-        let names = MODULES.iter().chain(&TARGETS);
-        names.filter(|name| count(name) < FLOOR).map(|name| format!("{name} {}", count(name))).collect()
+        self.seldom()
     }
 }

@@ -1,0 +1,361 @@
+//! The check that shows that the comparison can fail: the walk is given a rule set or a node that was changed in one named
+//! way, and what the kernel did must then differ from what the walk says.
+
+use std::sync::Arc;
+
+use netpath::iptables::{Policy, Rule, Ruleset};
+use netpath::matches::{Match, StateSet};
+use netpath::node::Node;
+use netpath::route::{Fib, RouteType};
+use netpath::source::{Cited, Origin};
+use netpath::targets::{ConnmarkAction, MarkSet, Reject, RejectKind, Target};
+
+use crate::compare::{Case, Recording};
+use crate::expect::agrees;
+
+/// One way to be wrong.
+pub struct Mutation {
+    pub name: &'static str,
+    apply: fn(&mut Recording),
+}
+
+pub const MUTATIONS: [Mutation; 34] = [
+    Mutation { name: "the sense of -s is turned", apply: |r| headers(r, |rule| flip(&mut rule.header.source)) },
+    Mutation { name: "the sense of -d is turned", apply: |r| headers(r, |rule| flip(&mut rule.header.destination)) },
+    Mutation { name: "-i is not looked at", apply: |r| headers(r, |rule| rule.header.in_interface = None) },
+    Mutation { name: "-o is not looked at", apply: |r| headers(r, |rule| rule.header.out_interface = None) },
+    Mutation { name: "-p is not looked at", apply: |r| headers(r, |rule| rule.header.protocol = None) },
+    Mutation {
+        name: "an unknown protocol is no match",
+        apply: |r| rules(r, |rule| rule.header.protocol.is_some(), drop_rule),
+    },
+    Mutation { name: "TCP flags are not looked at", apply: |r| matches(r, no_flags) },
+    Mutation { name: "a port range ends one too early", apply: |r| matches(r, short_range) },
+    Mutation { name: "the sense of multiport is turned", apply: |r| matches(r, flip_multiport) },
+    Mutation { name: "the sense of a mark is turned", apply: |r| matches(r, flip_mark) },
+    Mutation {
+        name: "connection states are not looked at",
+        apply: |r| without(r, |m| matches!(m, Match::Conntrack(_) | Match::State(_))),
+    },
+    Mutation { name: "UNTRACKED is taken for NEW", apply: |r| matches(r, untracked_is_new) },
+    Mutation { name: "the sense of a set is turned", apply: |r| matches(r, flip_set) },
+    Mutation {
+        name: "rules with addrtype never match",
+        apply: |r| rules(r, |rule| rule.matches.iter().any(|m| matches!(m, Match::AddrType(_))), drop_rule),
+    },
+    Mutation { name: "RETURN is dropped", apply: |r| rules(r, |rule| rule.target == Target::Return, drop_rule) },
+    Mutation {
+        name: "goto returns like a jump",
+        apply: |r| {
+            targets(r, |target| {
+                if let Target::Jump { goto, .. } = target {
+                    *goto = false
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "a jump never returns",
+        apply: |r| {
+            targets(r, |target| {
+                if let Target::Jump { goto, .. } = target {
+                    *goto = true
+                }
+            })
+        },
+    },
+    Mutation { name: "DROP policies accept", apply: |r| policies(r, Policy::Accept) },
+    Mutation { name: "policies drop", apply: |r| policies(r, Policy::Drop) },
+    Mutation {
+        name: "REJECT is silent",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::Reject(_)) {
+                    *target = Target::Drop
+                }
+            })
+        },
+    },
+    Mutation { name: "REJECT sends another kind", apply: |r| targets(r, other_kind) },
+    Mutation {
+        name: "MARK does nothing",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::Mark(_)) {
+                    *target = Target::None
+                }
+            })
+        },
+    },
+    Mutation { name: "MARK sets another bit", apply: |r| targets(r, other_mark) },
+    Mutation {
+        name: "CONNMARK does nothing",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::Connmark(_)) {
+                    *target = Target::None
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "CONNMARK only saves",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::Connmark(ConnmarkAction::Restore { .. })) {
+                    *target = Target::None
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "NOTRACK does nothing",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::NoTrack(_)) {
+                    *target = Target::None
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "DNAT does nothing",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::Dnat(_)) {
+                    *target = Target::Accept
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "SNAT does nothing",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::Snat(_)) {
+                    *target = Target::Accept
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "MASQUERADE does nothing",
+        apply: |r| {
+            targets(r, |target| {
+                if matches!(target, Target::Masquerade(_)) {
+                    *target = Target::Accept
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "REDIRECT keeps the port",
+        apply: |r| {
+            targets(r, |target| {
+                if let Target::Redirect(nat) = target {
+                    nat.ports = None
+                }
+            })
+        },
+    },
+    Mutation {
+        name: "the table security is not walked",
+        apply: |r| sets(r, |set| set.tables.retain(|table| &*table.name != "security")),
+    },
+    Mutation { name: "mangle is walked after filter", apply: |r| sets(r, swap_tables) },
+    Mutation {
+        name: "answers belong to no connection",
+        apply: |r| r.cases.iter_mut().for_each(|case| case.known.clear()),
+    },
+    Mutation {
+        name: "translation is not undone for answers",
+        apply: |r| r.cases.iter_mut().for_each(forget_translation),
+    },
+];
+
+/// Ways to be wrong about the node's routes and settings, for rule sets that do not matter.
+pub const NODE_MUTATIONS: [Mutation; 6] = [
+    Mutation { name: "every interface forwards", apply: |r| set(r, "net.ipv4.conf.eth0.forwarding", "1") },
+    Mutation { name: "nothing is forwarded", apply: |r| set(r, "net.ipv4.conf.eth0.forwarding", "0") },
+    Mutation { name: "rp_filter is strict", apply: |r| set(r, "net.ipv4.conf.all.rp_filter", "1") },
+    Mutation { name: "routing rules are not looked at", apply: |r| r.node.rules.clear() },
+    Mutation {
+        name: "routes that refuse are not there",
+        apply: |r| {
+            routes(r, |kind| !matches!(kind, RouteType::Unreachable | RouteType::Prohibit | RouteType::Blackhole))
+        },
+    },
+    Mutation { name: "metrics are not looked at", apply: |r| metrics(&mut r.node) },
+];
+
+impl Mutation {
+    /// How many cases differ, of the first recording of which some do, when the walk is wrong in this way.
+    pub fn differences(&self, recordings: &[Recording]) -> usize {
+        let differs = |recording: &Recording| {
+            let mut wrong = recording.clone();
+            (self.apply)(&mut wrong);
+            differences(&wrong)
+        };
+        recordings.iter().map(differs).find(|count| *count > 0).unwrap_or(0)
+    }
+}
+
+/// How many cases of a recording fare otherwise than the walk says.
+pub fn differences(recording: &Recording) -> usize {
+    let differs = |case: &&Case| {
+        let found = recording.seen.get(&case.number).map(Vec::as_slice).unwrap_or_default();
+        !case.explore(&recording.node).outcomes.iter().any(|outcome| agrees(outcome, found))
+    };
+    recording.cases.iter().filter(differs).count()
+}
+
+fn sets(recording: &mut Recording, change: impl Fn(&mut Ruleset)) {
+    recording.node.rulesets.iter_mut().for_each(|ruleset| change(Arc::make_mut(ruleset)));
+}
+
+fn headers(recording: &mut Recording, change: impl Fn(&mut Rule)) {
+    sets(recording, |set| {
+        let chains = set.tables.iter_mut().flat_map(|table| &mut table.chains);
+        chains.flat_map(|chain| &mut chain.rules).for_each(&change);
+    });
+}
+
+fn targets(recording: &mut Recording, change: impl Fn(&mut Target)) {
+    headers(recording, |rule| change(&mut rule.target));
+}
+
+fn matches(recording: &mut Recording, change: impl Fn(&mut Match)) {
+    headers(recording, |rule| rule.matches.iter_mut().for_each(&change));
+}
+
+fn without(recording: &mut Recording, gone: impl Fn(&Match) -> bool) {
+    headers(recording, |rule| rule.matches.retain(|m| !gone(m)));
+}
+
+/// Changes the rules that are meant.
+fn rules(recording: &mut Recording, meant: impl Fn(&Rule) -> bool, change: impl Fn(&mut Rule)) {
+    headers(recording, |rule| {
+        if meant(rule) {
+            change(rule);
+        }
+    });
+}
+
+/// As if the rule never matched.
+fn drop_rule(rule: &mut Rule) {
+    rule.target = Target::None;
+}
+
+fn flip<T>(test: &mut Option<netpath::iptables::Negatable<T>>) {
+    if let Some(test) = test {
+        test.negated = !test.negated;
+    }
+}
+
+fn no_flags(m: &mut Match) {
+    if let Match::Tcp(tcp) = m {
+        tcp.flags = None;
+    }
+}
+
+fn short_range(m: &mut Match) {
+    let destination = match m {
+        Match::Tcp(tcp) => &mut tcp.destination,
+        Match::Ports(ports) => &mut ports.destination,
+        _ => return,
+    };
+    if let Some(range) = destination
+        && range.value.last > range.value.first
+    {
+        range.value.last -= 1;
+    }
+}
+
+fn flip_multiport(m: &mut Match) {
+    if let Match::Multiport(multiport) = m {
+        multiport.negated = !multiport.negated;
+    }
+}
+
+fn flip_set(m: &mut Match) {
+    if let Match::Set(set) = m {
+        set.negated = !set.negated;
+    }
+}
+
+fn flip_mark(m: &mut Match) {
+    if let Match::Mark(mark) = m {
+        mark.negated = !mark.negated;
+    }
+}
+
+fn untracked_is_new(m: &mut Match) {
+    if let Match::Conntrack(conntrack) = m
+        && let Some(state) = &mut conntrack.state
+        && state.value.intersects(StateSet::UNTRACKED)
+    {
+        state.value = StateSet::NEW;
+    }
+}
+
+fn policies(recording: &mut Recording, policy: Policy) {
+    sets(recording, |set| {
+        let filter = set.tables.iter_mut().filter(|table| &*table.name == "filter");
+        filter.flat_map(|table| &mut table.chains).for_each(|chain| chain.policy = chain.policy.map(|_| policy));
+    });
+}
+
+fn other_kind(target: &mut Target) {
+    if let Target::Reject(reject) = target {
+        let kind = if reject.kind == RejectKind::AdminProhibited {
+            RejectKind::PortUnreachable
+        } else {
+            RejectKind::AdminProhibited
+        };
+        *target = Target::Reject(Reject { kind, family: reject.family });
+    }
+}
+
+fn other_mark(target: &mut Target) {
+    if let Target::Mark(set) = target {
+        *target = Target::Mark(MarkSet { value: set.value ^ 0x4002, mask: set.mask });
+    }
+}
+
+/// Filter's rules under the name of a table that is walked earlier, and the other way round.
+fn swap_tables(set: &mut Ruleset) {
+    for table in &mut set.tables {
+        table.name = match &*table.name {
+            "mangle" => "security".into(),
+            "security" => "mangle".into(),
+            other => other.into(),
+        };
+    }
+}
+
+fn forget_translation(case: &mut Case) {
+    for known in &mut case.known {
+        known.destination_translated = false;
+        known.source_translated = false;
+    }
+}
+
+fn set(recording: &mut Recording, name: &str, value: &str) {
+    let origin = Origin { file: "mutation".into(), line: 1, pointer: None };
+    recording.node.sysctls.set(name, value, Cited { origin, text: String::new() });
+}
+
+fn routes(recording: &mut Recording, kept: impl Fn(RouteType) -> bool) {
+    let routes = recording.node.routes.routes().iter().filter(|route| kept(route.kind)).cloned().collect();
+    recording.node.routes = Fib::new(routes);
+}
+
+fn metrics(node: &mut Node) {
+    let routes = node
+        .routes
+        .routes()
+        .iter()
+        .cloned()
+        .map(|route| netpath::route::Route { metric: 1000 - route.metric.min(999), ..route });
+    node.routes = Fib::new(routes.collect());
+}
