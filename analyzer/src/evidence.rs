@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use bundle::{Bundle, ItemRecord, ItemStatus, Scope};
 
+use crate::attachment;
 use crate::finding::Missing;
 
 /// A bundle, seen as evidence.
 pub struct Evidence {
     bundle: Bundle,
-    /// Indexes into the manifest's items, by scope and id, so that a prefix is a range.
+    /// The manifest's records, attachments under the id of what they are.
+    records: Vec<ItemRecord>,
+    /// Indexes into the records, by scope and id, so that a prefix is a range.
     by_scope: BTreeMap<(Scope, String), Vec<usize>>,
 }
 
@@ -18,15 +21,21 @@ impl Evidence {
     /// Indexes a bundle's manifest.
     pub fn new(bundle: Bundle) -> Evidence {
         let mut by_scope: BTreeMap<(Scope, String), Vec<usize>> = BTreeMap::new();
-        for (index, item) in bundle.manifest().items.iter().enumerate() {
+        let records = attachment::records(&bundle);
+        for (index, item) in records.iter().enumerate() {
             by_scope.entry((item.scope.clone(), item.id.clone())).or_default().push(index);
         }
-        Evidence { bundle, by_scope }
+        Evidence { bundle, records, by_scope }
     }
 
     /// The bundle.
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// All items, attachments under the id of what they are.
+    pub fn records(&self) -> &[ItemRecord] {
+        &self.records
     }
 
     /// The items that serve an evidence id in a scope: the id itself, or continued behind a dot.
@@ -37,7 +46,7 @@ impl Evidence {
             .range(first..)
             .take_while(move |((s, i), _)| *s == scope && i.starts_with(id))
             .filter(move |((_, i), _)| serves(i, id))
-            .flat_map(|(_, indexes)| indexes.iter().filter_map(|&index| self.bundle.manifest().items.get(index)))
+            .flat_map(|(_, indexes)| indexes.iter().filter_map(|&index| self.records.get(index)))
     }
 
     /// Whether an evidence id can be judged in a scope: at least one item serves it whose content or absence is known.

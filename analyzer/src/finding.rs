@@ -182,6 +182,9 @@ pub struct Findings {
     pub bundle: BundleSummary,
     /// The verdict.
     pub verdict: Verdict,
+    /// What the sender says is broken, and what the bundle says to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symptom: Option<SymptomAnswer>,
     /// Root causes, ranked. Until causes are computed: the findings by severity, confidence and scope.
     pub causes: Vec<Cause>,
     /// All findings, in the order of causes.
@@ -198,6 +201,82 @@ pub struct Findings {
     pub nodes: Vec<NodeAddresses>,
     /// Evidence that was collected and that no rule judges yet: item ids with their number.
     pub not_judged: BTreeMap<String, u64>,
+}
+
+/// What the sender says is broken, and what the bundle says to it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SymptomAnswer {
+    /// What was said, field by field.
+    pub fields: Vec<SymptomField>,
+    /// What the error's text is known to mean, the pattern that explains most of it first.
+    pub recognized: Vec<Recognized>,
+    /// Whether an error's text was given and no message pattern knows it.
+    pub not_recognized: bool,
+    /// Findings about the very pod, node or Service that the symptom names.
+    pub named: Vec<Related>,
+}
+
+/// A field of a symptom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SymptomField {
+    /// Its name: `from`, `to`, `error` …
+    pub name: String,
+    /// What was said.
+    pub text: String,
+}
+
+impl SymptomField {
+    /// A field.
+    pub fn new(name: &str, text: &str) -> SymptomField {
+        SymptomField { name: name.to_owned(), text: text.to_owned() }
+    }
+}
+
+/// A message pattern that is found in the error's text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recognized {
+    /// The pattern's id.
+    pub pattern: String,
+    /// What it means that it was said.
+    pub means: String,
+    /// The pattern's named parts in the error's text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
+    /// Lines of the bundle's logs that say the same.
+    pub lines: u64,
+    /// Events that say the same.
+    pub events: u64,
+    /// Some of these lines and events.
+    pub evidence: Vec<Citation>,
+    /// The rules that ask for the pattern, with what they came to.
+    pub checks: Vec<Related>,
+}
+
+/// A rule that has to do with a symptom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Related {
+    /// The rule's id.
+    pub rule: String,
+    /// Its title.
+    pub title: String,
+    /// What it came to.
+    pub standing: Standing,
+    /// The finding, or why there is none.
+    pub message: String,
+}
+
+/// What a rule came to, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It found something.
+    Found,
+    /// Evidence is missing.
+    NotChecked,
+    /// It looked and found nothing.
+    Passed,
+    /// It has nothing to say of this bundle.
+    NotApplicable,
 }
 
 /// What was analyzed.

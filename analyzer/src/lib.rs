@@ -3,6 +3,7 @@
 //! It knows only the bundle: no network, no environment, no clock. The same bundle gives the same bytes of report
 //! with any number of threads.
 
+pub mod attachment;
 pub mod citation;
 pub mod command;
 pub mod evidence;
@@ -14,4 +15,5 @@ pub mod regression;
 pub mod report;
 pub mod rule;
 pub mod shape;
+pub mod symptom;
 pub mod way;

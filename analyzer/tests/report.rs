@@ -38,6 +38,10 @@ fn finding(rule: &str, severity: Severity, node: &str, text: &str) -> Finding {
     }
 }
 
+fn related(standing: Standing, text: &str) -> Related {
+    Related { rule: "many-places".to_owned(), title: text.to_owned(), standing, message: text.to_owned() }
+}
+
 fn findings(text: &str) -> Findings {
     let found: Vec<Finding> = (0..25)
         .map(|n| finding("many-places", Severity::Error, &format!("n{n}"), text))
@@ -57,6 +61,20 @@ fn findings(text: &str) -> Findings {
     let missing =
         |status, scope| Missing { id: "node.iptables".to_owned(), scope, status, reason: Some(text.to_owned()) };
     Findings {
+        symptom: Some(SymptomAnswer {
+            fields: vec![SymptomField::new("from", text), SymptomField::new("error", text)],
+            recognized: vec![Recognized {
+                pattern: "probe-refused".to_owned(),
+                means: text.to_owned(),
+                parts: BTreeMap::from([("why".to_owned(), text.to_owned())]),
+                lines: 3,
+                events: 1,
+                evidence: vec![Citation::line(&"logs/a.log".into(), 7, text)],
+                checks: vec![related(Standing::NotChecked, text)],
+            }],
+            not_recognized: true,
+            named: vec![related(Standing::Found, text)],
+        }),
         format: FINDINGS_FORMAT,
         analyzer: "0.1.0".to_owned(),
         bundle: BundleSummary {
@@ -112,9 +130,17 @@ fn findings(text: &str) -> Findings {
 #[test]
 fn html_holds_all_outcomes_and_escapes_hostile_text_everywhere() {
     let html = render(&findings(HOSTILE), Format::Html).unwrap();
-    for section in
-        ["causes", "not-checked", "findings", "nodes", "passed", "not-applicable", "not-judged", "rule-errors"]
-    {
+    for section in [
+        "symptom",
+        "causes",
+        "not-checked",
+        "findings",
+        "nodes",
+        "passed",
+        "not-applicable",
+        "not-judged",
+        "rule-errors",
+    ] {
         assert!(html.contains(&format!("id=\"{section}\"")), "no section {section}");
     }
     assert_eq!(html.matches("<script>").count(), 1, "only our own script");

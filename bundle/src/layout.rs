@@ -65,6 +65,16 @@ pub fn node_file(node: &str, below: &str) -> String {
     path
 }
 
+/// Something that the sender attached: `extra/1-nsg.json`. The number keeps two files of one name apart.
+pub fn extra(number: usize, name: &str) -> String {
+    format!("extra/{}", component(&format!("{number}-{name}")))
+}
+
+/// What a provider's own tool said: `cloud/az/nsg.json`.
+pub fn cloud(provider: &str, name: &str) -> String {
+    format!("cloud/{}/{}", component(provider), component(name))
+}
+
 fn group_folder(group: &str) -> String {
     if group.is_empty() { "core".to_owned() } else { component(group) }
 }

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod merge;
 pub mod read;
 pub mod schema;
+pub mod symptom;
 pub mod verify;
 pub mod write;
 

@@ -58,8 +58,30 @@ pub struct MergeOutcome {
     pub conflicts: Vec<String>,
 }
 
+/// A node as the cluster knows it, whoever read its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownNode {
+    /// Its name.
+    pub name: String,
+    /// SHA-256, in hexadecimal, of its machine-id, as [`Host`](crate::manifest::Host) keeps it.
+    pub machine_id_sha256: Option<String>,
+    /// Its InternalIPs.
+    pub addresses: Vec<String>,
+}
+
 /// Folds bundles into one, through a writer that has no items yet. `tool` is the program that merges.
 pub fn merge(bundles: &[Bundle], writer: BundleWriter, tool: Tool) -> Result<MergeOutcome, MergeError> {
+    merge_with_nodes(bundles, &[], writer, tool)
+}
+
+/// The same, where the cluster's nodes are known: a host that was read by hand goes by the name of the node that it is, by
+/// its machine-id, then by an InternalIP. A host that is none of them is a sentence among the conflicts.
+pub fn merge_with_nodes(
+    bundles: &[Bundle],
+    nodes: &[KnownNode],
+    writer: BundleWriter,
+    tool: Tool,
+) -> Result<MergeOutcome, MergeError> {
     let bundles = in_order(bundles);
     let (first, last) = match (bundles.first(), bundles.iter().map(|b| b.manifest().finished).max()) {
         (Some(first), Some(last)) => (first.manifest().started, last),
@@ -67,7 +89,7 @@ pub fn merge(bundles: &[Bundle], writer: BundleWriter, tool: Tool) -> Result<Mer
     };
     let mut conflicts = Vec::new();
     let cluster = one_cluster(&bundles, &mut conflicts)?;
-    let hosts = Hosts::join(&bundles, &mut conflicts)?;
+    let hosts = Hosts::join(&bundles, nodes, &mut conflicts)?;
     let chosen = items::choose(&bundles, &hosts, &mut conflicts);
     items::write(&bundles, chosen, &writer, &mut conflicts)?;
     let manifest = manifest(&bundles, tool, (first, last), cluster, hosts, &mut conflicts);

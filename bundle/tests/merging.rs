@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bundle::manifest::{Cluster, Host, LimitHit, RunKind, Symptom, Tool};
-use bundle::merge::{MergeError, MergeOutcome, merge};
+use bundle::merge::{KnownNode, MergeError, MergeOutcome, merge, merge_with_nodes};
 use bundle::verify::verify;
 use bundle::{Bundle, BundleWriter, ItemEnd, ItemStatus, Manifest, Scope};
 use jiff::Timestamp;
@@ -232,4 +232,43 @@ fn content_that_is_missing_or_damaged_does_not_stop_the_rest() {
     assert_eq!((lost.status, lost.path.as_deref()), (ItemStatus::Error, None));
     assert!(lost.reason.as_deref().unwrap().contains("missing"));
     assert_eq!(verify(&bundle), []);
+}
+
+#[test]
+fn a_host_goes_by_the_name_of_the_node_that_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = |name: &str, machine: &str, address: &str| KnownNode {
+        name: name.into(),
+        machine_id_sha256: Some(machine.into()),
+        addresses: vec![address.into()],
+    };
+    // w1 is known by its id; w2 and w3 are clones, which their addresses tell apart; the last is nobody's.
+    let nodes = [known("w1", "m1", "10.0.0.1"), known("w2", "mm", "10.0.0.2"), known("w3", "mm", "10.0.0.3")];
+    let hosts = [("a", "m1", "192.0.2.1"), ("b", "mm", "10.0.0.3"), ("c", "m9", "192.0.2.9")];
+    let bundles: Vec<Bundle> = hosts
+        .iter()
+        .enumerate()
+        .map(|(minute, (name, machine, address))| {
+            let path = format!("nodes/{name}/net/link.json");
+            let items = [("node.link", node(name), Some((path.as_str(), &b"[1]"[..])))];
+            bundle(dir.path().join(format!("{name}.zip")), minute as i8, &items, |m| {
+                m.hosts = vec![host(name, name, machine, address)];
+            })
+        })
+        .collect();
+    let path = dir.path().join("merged.zip");
+    let outcome = merge_with_nodes(&bundles, &nodes, BundleWriter::create(&path, README).unwrap(), tool()).unwrap();
+    assert_eq!(
+        outcome.conflicts,
+        [
+            "host a is node w1 by its machine-id; it was called a",
+            "host b is node w3 by its InternalIP; it was called b",
+            "host c is none of the cluster's nodes, by machine-id, InternalIP or name; it stays c",
+        ]
+    );
+    let merged = open(&path).unwrap();
+    assert_eq!(verify(&merged), []);
+    for name in ["w1", "w3", "c"] {
+        assert!(merged.read(&format!("nodes/{name}/net/link.json")).is_ok(), "{name}");
+    }
 }

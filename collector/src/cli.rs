@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bundle::BundleWriter;
-use bundle::manifest::{Ended, RunKind};
+use bundle::manifest::{Ended, RunKind, Symptom};
 use bundle::write::WriteOptions;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use crate::reach::{self, cleanup};
 use crate::redact::Redaction;
 use crate::run::finish::{Outcome, finish, print_last_lines};
 use crate::run::{Limits, Progress, Run, signals, space};
-use crate::{cluster, node};
+use crate::{attach, cloud, cluster, merge, node, symptom};
 
 /// The exit code of a command line that cannot be understood (sysexits' EX_USAGE).
 const USAGE: u8 = 64;
@@ -48,6 +48,9 @@ enum Command {
     /// Removes what a run with --nodes that was killed left in the cluster, found by its label.
     #[command(after_help = "Exit codes: 0 nothing is left, 2 something is, 3 the cluster cannot be asked, 64 usage.")]
     Cleanup(cleanup::Options),
+    /// Folds the bundle of a cluster and those of hosts that were read by hand into one.
+    #[command(after_help = "Exit codes: 0 done, 3 the bundles cannot be merged, 64 usage.")]
+    Merge(merge::Options),
     /// Takes secrets out of standard input, as it is done with all that goes into a bundle, and writes what is left to
     /// standard output.
     #[command(after_help = "Exit codes: 0 done, 3 it cannot be looked into or written, 64 usage.")]
@@ -63,6 +66,9 @@ struct ClusterRun {
     cluster: cluster::Options,
     #[command(flatten)]
     reach: reach::Options,
+    /// Asks the provider's own program, where it is logged in, about the networks around the nodes; it only reads.
+    #[arg(long, value_enum, value_name = "PROVIDER")]
+    cloud: Option<cloud::Provider>,
     /// Adds the items of the host that this runs on.
     #[arg(long)]
     this_host: bool,
@@ -100,6 +106,12 @@ struct Output {
     plan: bool,
     #[command(flatten)]
     limits: Limits,
+    /// What is broken, for whoever reads the bundle: from=pod/NS/NAME,to=…,error=TEXT, or a file of such lines.
+    #[arg(long, value_name = "FIELDS|@FILE", value_parser = Symptom::from_argument)]
+    symptom: Option<Symptom>,
+    /// Takes these files along: what az, tccli or kubectl printed, say. The analyzer knows them by their content.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    attach: Vec<PathBuf>,
 }
 
 /// What a run consists of, decided before anything is contacted.
@@ -109,6 +121,9 @@ struct Job {
     node: Option<node::Options>,
     out: Option<PathBuf>,
     framed: bool,
+    symptom: Option<Symptom>,
+    attach: Vec<PathBuf>,
+    cloud: Option<cloud::Provider>,
     /// The middle of the default file name.
     name: String,
     budget: Duration,
@@ -141,6 +156,10 @@ pub fn main(name: &'static str) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<u8> {
+    if let Some(Command::Merge(options)) = &cli.command {
+        merge::run(options, README, &mut io::stdout().lock())?;
+        return Ok(0);
+    }
     if let Some(Command::Cleanup(options)) = &cli.command {
         let done = runtime()?.block_on(cleanup::run(options, &mut io::stdout().lock()))?;
         return Ok(if done { 0 } else { Outcome::Partial.code() });
@@ -185,13 +204,16 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
     match cli.command {
         Some(Command::Node(run)) => {
-            let plan = Plan::new(node::plan(&run.node));
+            let plan = Plan::new(node::plan(&run.node).into_iter().chain(attach::plan(&run.output.attach)));
             let name = run.node.node_name();
             let job = Job {
                 cluster: None,
                 reach: None,
                 out: run.output.out.clone(),
                 framed: run.framed,
+                symptom: run.output.symptom.clone(),
+                attach: run.output.attach.clone(),
+                cloud: None,
                 name,
                 budget: Duration::from_secs(run.deadline),
                 limits: run.output.limits.clone(),
@@ -200,13 +222,15 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
             };
             Ok((run.output, job))
         }
-        Some(Command::Cleanup(_) | Command::Redact) | None => {
+        Some(Command::Cleanup(_) | Command::Merge(_) | Command::Redact) | None => {
             let run = cli.cluster;
             let node = run.this_host.then(|| node::Options::this_host(run.node_name));
             let name = cluster::name(&run.cluster);
             let mut lines = cluster::plan(&run.cluster);
             let reach = reach::plan(&run.reach);
             lines.extend(reach.clone());
+            lines.extend(run.cloud.into_iter().flat_map(cloud::plan));
+            lines.extend(attach::plan(&run.output.attach));
             lines.extend(node.iter().flat_map(node::plan));
             let each_node = reach.iter().flat_map(|_| node::plan(&node::Options::through_host("*", "/host")));
             let each_node = each_node.collect();
@@ -216,6 +240,9 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
                 node,
                 out: run.output.out.clone(),
                 framed: false,
+                symptom: run.output.symptom.clone(),
+                attach: run.output.attach.clone(),
+                cloud: run.cloud,
                 name,
                 budget: Duration::from_secs(run.deadline),
                 limits: run.output.limits.clone(),
@@ -247,8 +274,22 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
     let signals = signals::Signals::take().context("cannot listen for signals")?;
     let writer = writer(&job)?;
     let run = Run::new(writer, job.budget, job.limits.clone(), Progress::on_stderr(job.plan.lines().len()));
+    if let Some(symptom) = job.symptom.clone() {
+        run.note_symptom(symptom::masked(&symptom).context("the symptom cannot be searched for secrets")?);
+    }
     signals.end(&run);
 
+    let beside = {
+        let (run, attach, cloud) = (run.clone(), job.attach.clone(), job.cloud);
+        let server = job.cluster.as_ref().and_then(cluster::server_name);
+        tokio::task::spawn_blocking(move || {
+            attach::collect(&run, &attach);
+            if let Some(provider) = cloud {
+                cloud::collect(&run, provider, server.as_deref());
+            }
+            Ok(())
+        })
+    };
     let node = job.node.map(|options| {
         let run = run.clone();
         tokio::task::spawn_blocking(move || node::collect(&run, &options))
@@ -286,7 +327,8 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         Some(node) => wait_for(&run, node).await.context("while reading the host"),
         None => Ok(()),
     };
-    for error in [asked.err(), read.err()].into_iter().flatten() {
+    let told = wait_for(&run, beside).await.context("while asking the provider");
+    for error in [asked.err(), read.err(), told.err()].into_iter().flatten() {
         if space::is_full(&error) {
             run.note_limit("disk", "full", "what was not gathered before is missing");
             run.tell_to_stop(Ended::Space);

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bundle::manifest::Symptom;
 use clap::ValueEnum;
 
 use crate::facts::Facts;
@@ -38,6 +39,10 @@ pub struct Analyze {
     /// Only these rules.
     #[arg(long, value_delimiter = ',', value_name = "ID")]
     only: Vec<String>,
+    /// What is broken, in place of what the bundle's sender said: from=pod/NS/NAME,to=…,error=TEXT, or a file of such
+    /// lines.
+    #[arg(long, value_name = "FIELDS|@FILE", value_parser = Symptom::from_argument)]
+    symptom: Option<Symptom>,
     /// The least severity that makes the exit code 1.
     #[arg(long, value_enum, value_name = "SEVERITY", default_value = "error")]
     fail_on: FailOn,
@@ -75,7 +80,8 @@ impl Analyze {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
         }
         let progress = Progress::start();
-        let findings = analyze(&Facts::new(bundle), &rules, &Options { only: self.only.clone() });
+        let findings =
+            analyze(&Facts::new(bundle), &rules, &Options { only: self.only.clone(), symptom: self.symptom.clone() });
         progress.stop();
         self.put(&findings)?;
         Ok(self.code(&findings))

@@ -134,7 +134,9 @@ fn facts_have_the_fields_that_their_shapes_promise() {
     check(&node_object::ADDRESS, &below(&nodes, "addresses"));
     check(&node_object::TAINT, &below(&nodes, "taints"));
     check(&node_object::CONDITION, &[at(&nodes[0], "conditions.Ready")]);
-    for field in node_root::SHAPE.fields.iter().take_while(|field| field.name != "collected") {
+    // The selftest lies in the node's folder, which this sample has none of.
+    let of_api = node_root::SHAPE.fields.iter().take_while(|field| field.name != "collected");
+    for field in of_api.filter(|field| field.name != "selftest") {
         assert!(!at(&nodes[0], field.name).is_undefined(), "node has no {}", field.name);
     }
 }

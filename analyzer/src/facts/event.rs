@@ -254,6 +254,20 @@ impl Event {
         }
     }
 
+    /// Where it lies in the bundle, with what it says in a line.
+    pub fn citation(&self) -> Citation {
+        let times = if self.count > 1 { format!(" (x{})", self.count) } else { String::new() };
+        let last = self.last.timestamp().map_or_else(String::new, |time| format!("{time} "));
+        let text = format!(
+            "{last}{}{times} {}/{}: {}",
+            self.reason,
+            self.about_kind.to_lowercase(),
+            self.about_name,
+            self.message
+        );
+        self.origin.cite("", &text)
+    }
+
     fn span(&self) -> Option<i64> {
         Some(self.last.timestamp()?.duration_since(self.first.timestamp()?).as_secs())
     }
@@ -327,17 +341,7 @@ impl Fields for EventFact {
     }
 
     fn citation(&self) -> Option<Citation> {
-        let event = self.event()?;
-        let times = if event.count > 1 { format!(" (x{})", event.count) } else { String::new() };
-        let last = event.last.timestamp().map_or_else(String::new, |time| format!("{time} "));
-        let text = format!(
-            "{last}{}{times} {}/{}: {}",
-            event.reason,
-            event.about_kind.to_lowercase(),
-            event.about_name,
-            event.message
-        );
-        Some(event.origin.cite("", &text))
+        Some(self.event()?.citation())
     }
 }
 

@@ -17,7 +17,7 @@ pub static SHAPE: RecordShape =
     RecordShape { name: "node", doc: "A node, from the API and from its folder in the bundle.", fields: &FIELDS };
 
 /// Fields that come from the API and from joins.
-static API: [Field; 30] = [
+static API: [Field; 31] = [
     Field::scalar("name", "Its name."),
     Field::scalar("known_to_api", "Whether the API's list has it; a bundle of one host has no such list."),
     Field::scalar("created", "When its object was created."),
@@ -66,6 +66,7 @@ static API: [Field; 30] = [
         doc: "What kube-proxy made of the Services on it, beside what the API says, in each family. Undefined where the lists or the dumps are missing.",
     },
     Field::record("reach", &reach::SHAPE, "What becomes on it of the packets that a cluster lives by."),
+    Field::record("selftest", &node::selftest::SHAPE, "What the way from the API server to its kubelet came to."),
     Field::record("nnc", &nnc::SHAPE, "Its NodeNetworkConfig."),
     Field {
         name: "events",
@@ -75,7 +76,7 @@ static API: [Field; 30] = [
 ];
 
 // The length stands as a number, because the shapes of these fields lead back here.
-static FIELDS: [Field; 30 + node::FIELDS.len()] = joined(&API, node::FIELDS);
+static FIELDS: [Field; 31 + node::FIELDS.len()] = joined(&API, node::FIELDS);
 
 /// The names of all nodes, sorted.
 pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
@@ -122,6 +123,12 @@ impl Fields for NodeFact {
                 Some(checked.iter().map(|one| one.value(facts)).collect())
             }
             "reach" => reach::value(facts, &self.name),
+            "selftest" => {
+                let folder = &facts.node_files(&self.name)?.folder;
+                let read =
+                    |path: &Arc<str>, bytes: &[u8]| node::selftest::parse(bytes).map(|selftest| selftest.value(path));
+                folder.parsed(node::selftest::EVIDENCE, read)
+            }
             "nnc" => nnc::of_node(facts, &self.name),
             "events" => Some(event::values_about(facts, "Node", "", &self.name)),
             _ if API.iter().any(|field| field.name == name) => facts.node_object(&self.name)?.field(name),

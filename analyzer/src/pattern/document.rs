@@ -22,6 +22,8 @@ pub struct FamilyDocument {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PatternDocument {
+    /// What it means that it was said, in a sentence without its dot.
+    pub means: String,
     /// A regular expression in the dialect of the `regex` crate, within one line; `^` and `$` are the line's ends, classes
     /// are ASCII. Named groups are kept as captures.
     pub regex: Located<String>,

@@ -79,6 +79,11 @@ impl MessageIndex {
         &self.patterns
     }
 
+    /// The logs in which a pattern, by its place among all, was found.
+    pub fn lines_of(&self, pattern: usize) -> impl Iterator<Item = (&LogFile, &LogHits)> {
+        self.of(pattern, &Whose::All)
+    }
+
     /// The root `messages` over some of the logs.
     pub fn value(self: &Arc<Self>, whose: Whose) -> Value {
         Value::from_object(Messages { index: self.clone(), whose })

@@ -21,6 +21,8 @@ const CAPTURED: usize = 200;
 pub struct Pattern {
     /// Its id.
     pub id: String,
+    /// What it means that it was said.
+    pub means: String,
     regex: Regex,
 }
 
@@ -51,7 +53,7 @@ impl Object for PatternValue {
 impl PatternSet {
     /// Compiles families of patterns, and tries their samples; says all that is wrong.
     pub fn compile(files: &[SourceFile]) -> Result<PatternSet, Vec<Problem>> {
-        let mut sources: BTreeMap<String, String> = BTreeMap::new();
+        let mut sources: BTreeMap<String, Source> = BTreeMap::new();
         let mut problems = Vec::new();
         for file in files {
             match yaml::parse::<FamilyDocument>(file) {
@@ -68,20 +70,21 @@ impl PatternSet {
         })
     }
 
-    fn build(sources: BTreeMap<String, String>) -> Result<PatternSet, regex::Error> {
-        let all: Vec<String> = sources.values().map(|source| format!("(?:{})", without_names(source))).collect();
+    fn build(sources: BTreeMap<String, Source>) -> Result<PatternSet, regex::Error> {
+        let all: Vec<String> = sources.values().map(|source| format!("(?:{})", without_names(&source.regex))).collect();
         // An empty alternation would be found everywhere; an empty class is found nowhere.
         let any = if all.is_empty() { "[a&&b]".to_owned() } else { all.join("|") };
         let any =
             RegexBuilder::new(&any).multi_line(true).unicode(false).size_limit(SIZE).dfa_size_limit(SIZE).build()?;
         // Without room for its states the search of a line falls back to a far slower one.
-        let each = RegexSetBuilder::new(sources.values())
+        let each = RegexSetBuilder::new(sources.values().map(|source| &source.regex))
             .multi_line(true)
             .unicode(false)
             .size_limit(SIZE)
             .dfa_size_limit(SIZE)
             .build()?;
-        let compiled = |(id, source): (String, String)| Ok(Pattern { id, regex: compile(&source)? });
+        let compiled =
+            |(id, source): (String, Source)| Ok(Pattern { id, regex: compile(&source.regex)?, means: source.means });
         let patterns = sources.into_iter().map(compiled).collect::<Result<_, regex::Error>>()?;
         Ok(PatternSet { patterns, any, each })
     }
@@ -118,6 +121,11 @@ impl Pattern {
         self.regex.is_match(text.as_bytes())
     }
 
+    /// How many bytes of a text it explains, where it is found there.
+    pub fn length_in(&self, text: &str) -> Option<usize> {
+        self.regex.find(text.as_bytes()).map(|found| found.len())
+    }
+
     /// The named parts of its first place in a text.
     pub fn captures(&self, line: &[u8]) -> BTreeMap<String, String> {
         let Some(found) = self.regex.captures(line) else { return BTreeMap::new() };
@@ -131,11 +139,17 @@ impl Pattern {
     }
 }
 
+/// A pattern as it is written.
+struct Source {
+    regex: String,
+    means: String,
+}
+
 fn compile(source: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(source).multi_line(true).unicode(false).size_limit(SIZE).build()
 }
 
-fn add(file: &SourceFile, family: FamilyDocument, sources: &mut BTreeMap<String, String>, problems: &mut Vec<Problem>) {
+fn add(file: &SourceFile, family: FamilyDocument, sources: &mut BTreeMap<String, Source>, problems: &mut Vec<Problem>) {
     for (id, document) in family.patterns {
         let place = || document.regex.span.clone();
         let mut wrong = |message: String, hint: &str| problems.push(Problem::new(file, place(), message).hint(hint));
@@ -157,7 +171,8 @@ fn add(file: &SourceFile, family: FamilyDocument, sources: &mut BTreeMap<String,
         for sample in document.no.iter().filter(|sample| regex.is_match(sample.as_bytes())) {
             wrong(format!("`{id}` is found in {sample:?}, where it must not"), "correct the expression or the sample");
         }
-        if sources.insert(id.clone(), document.regex.value.clone()).is_some() {
+        let source = Source { regex: document.regex.value.clone(), means: document.means };
+        if sources.insert(id.clone(), source).is_some() {
             wrong(format!("there are two patterns `{id}`"), "rename one of the two");
         }
     }
@@ -199,7 +214,7 @@ mod tests {
 
     #[test]
     fn samples_are_tried() {
-        let good = "about: a\npatterns:\n  a:\n    regex: 'b(?P<n>\\d+)'\n    yes: [xb12]\n    no: [b]\n";
+        let good = "about: a\npatterns:\n  a:\n    means: b\n    regex: 'b(?P<n>\\d+)'\n    yes: [xb12]\n    no: [b]\n";
         assert_eq!(said(good), "");
         assert!(said(&good.replace("[xb12]", "[xb]")).contains("is not found in its sample \"xb\""));
         assert!(said(&good.replace("[b]", "[b1]")).contains("is found in \"b1\""));
@@ -209,7 +224,11 @@ mod tests {
 
     #[test]
     fn captures_are_named() {
-        let set = PatternSet::build(BTreeMap::from([("a".to_owned(), "b(?P<n>\\d+)(?P<m>x)?".to_owned())])).unwrap();
+        let set = PatternSet::build(BTreeMap::from([(
+            "a".to_owned(),
+            Source { regex: "b(?P<n>\\d+)(?P<m>x)?".to_owned(), means: String::new() },
+        )]))
+        .unwrap();
         assert_eq!(set.get("a").unwrap().captures(b"..b12.."), BTreeMap::from([("n".to_owned(), "12".to_owned())]));
         assert!(set.get("b").is_none());
     }

@@ -43,6 +43,7 @@ fn render(name: &str, template: &str, findings: &Findings) -> Result<String, Rep
     environment.set_auto_escape_callback(escape::auto_escape);
     environment.set_formatter(escape::formatter);
     environment.add_filter("pairs", pairs);
+    environment.add_filter("place", place_of);
     environment.add_filter("code", |text: String| escape::code(&text));
     environment.add_filter("fenced", |text: String| escape::fenced(&text));
     environment.add_template(name, template)?;
@@ -78,6 +79,18 @@ fn pairs(map: &Value) -> Result<Vec<(Value, Value)>, minijinja::Error> {
         return Ok(Vec::new());
     }
     map.try_iter()?.map(|name| Ok((name.clone(), map.get_item(&name)?))).collect()
+}
+
+/// The place of a citation, as people write it.
+fn place_of(citation: &Value) -> Result<String, minijinja::Error> {
+    let path = citation.get_attr("path")?;
+    let (line, pointer) = (citation.get_attr("line")?, citation.get_attr("pointer")?);
+    let said = |value: &Value| !value.is_undefined() && !value.is_none();
+    Ok(match (said(&line), said(&pointer)) {
+        (true, _) => format!("{path}:{line}"),
+        (false, true) => format!("{path}#{pointer}"),
+        (false, false) => path.to_string(),
+    })
 }
 
 /// The verdict's word, as people read it.

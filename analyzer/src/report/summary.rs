@@ -9,6 +9,8 @@ use crate::finding::Findings;
 
 /// Causes that the terminal shows.
 const SHOWN_CAUSES: usize = 12;
+/// Patterns, and findings about its ends, that the terminal shows of a symptom.
+const SHOWN_PATTERNS: usize = 3;
 /// Gaps that the terminal shows.
 const SHOWN_GAPS: usize = 8;
 
@@ -16,6 +18,7 @@ const SHOWN_GAPS: usize = 8;
 pub fn write_summary(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
     let word = health_word(findings.verdict.health).to_uppercase();
     writeln!(out, "{word}: {}", line(&findings.verdict.sentence))?;
+    symptom(findings, out)?;
     causes(findings, out)?;
     missing(findings, out)?;
     for error in &findings.rule_errors {
@@ -42,6 +45,29 @@ fn unchecked(findings: &Findings) -> usize {
     let rules: std::collections::BTreeSet<&str> =
         findings.not_checked.iter().map(|check| check.rule.as_str()).collect();
     rules.len()
+}
+
+/// What the bundle says to the symptom: first what its error means, then what the checks for it came to.
+fn symptom(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
+    let Some(symptom) = &findings.symptom else { return Ok(()) };
+    let said: Vec<String> = symptom.fields.iter().map(|field| format!("{} {}", field.name, field.text)).collect();
+    writeln!(out, "\nThe symptom: {}", line(&said.join(", ")))?;
+    for known in symptom.recognized.iter().take(SHOWN_PATTERNS) {
+        let heard = known.lines + known.events;
+        let also =
+            if heard == 0 { "nowhere else in the bundle".to_owned() } else { format!("{heard} times in the bundle") };
+        writeln!(out, "          {}: {} ({also})", known.pattern, line(&known.means))?;
+        for check in &known.checks {
+            writeln!(out, "            {}: {}", check.rule, line(&check.message))?;
+        }
+    }
+    if symptom.not_recognized {
+        writeln!(out, "          no message pattern knows the error's text")?;
+    }
+    for check in symptom.named.iter().take(SHOWN_PATTERNS) {
+        writeln!(out, "          found about what it names: {}", line(&check.message))?;
+    }
+    Ok(())
 }
 
 fn causes(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bundle::ItemStatus;
+use bundle::manifest::Symptom;
 use minijinja::Value;
 use rayon::prelude::*;
 
@@ -21,12 +22,15 @@ use crate::finding::{
 };
 use crate::pattern::message::MessageIndex;
 use crate::pattern::{PatternSet, PatternValue, scan};
+use crate::symptom;
 
 /// How to analyze.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Only these rules; all where the list is empty.
     pub only: Vec<String>,
+    /// What is broken, as whoever analyzes was told; otherwise what the bundle's sender said counts.
+    pub symptom: Option<Symptom>,
 }
 
 /// Subjects that one piece of parallel work looks at.
@@ -47,6 +51,8 @@ pub fn analyze(facts: &Facts, rules: &RuleSet, options: &Options) -> Findings {
     findings.causes = findings.findings.iter().map(cause).collect();
     findings.not_judged = not_judged(facts, &rules);
     findings.verdict = verdict(&findings);
+    let symptom = options.symptom.as_ref().or(facts.evidence().bundle().manifest().symptom.as_ref());
+    findings.symptom = symptom.map(|said| symptom::answer(said, facts, &shared.messages, &rules, &findings));
     findings
 }
 
@@ -197,7 +203,7 @@ fn cause(finding: &Finding) -> Cause {
 fn not_judged(facts: &Facts, rules: &[Arc<Rule>]) -> BTreeMap<String, u64> {
     let judged: BTreeSet<&str> = rules.iter().flat_map(|rule| rule.evidence_ids()).collect();
     let mut counts = BTreeMap::new();
-    for item in &facts.evidence().bundle().manifest().items {
+    for item in facts.evidence().records() {
         let of_a_rule = judged.iter().any(|id| serves(&item.id, id));
         if item.path.is_some() && !of_a_rule {
             *counts.entry(item.id.clone()).or_default() += 1;
@@ -212,6 +218,7 @@ fn empty(facts: &Facts) -> Findings {
         analyzer: env!("CARGO_PKG_VERSION").to_owned(),
         bundle: summary(facts),
         verdict: Verdict { health: Health::Unknown, sentence: String::new() },
+        symptom: None,
         causes: Vec::new(),
         findings: Vec::new(),
         passed: Vec::new(),

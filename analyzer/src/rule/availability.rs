@@ -55,7 +55,7 @@ impl Availability {
     /// Indexes a bundle's evidence; the nodes are those that the bundle knows.
     pub fn new(evidence: Arc<Evidence>, nodes: Vec<Arc<str>>) -> Availability {
         let mut by_id: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (index, item) in evidence.bundle().manifest().items.iter().enumerate() {
+        for (index, item) in evidence.records().iter().enumerate() {
             by_id.entry(item.id.clone()).or_default().push(index);
         }
         Availability { evidence, by_id, nodes }
@@ -156,7 +156,7 @@ impl Availability {
     }
 
     fn items<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a ItemRecord> + 'a {
-        let items = &self.evidence.bundle().manifest().items;
+        let items = self.evidence.records();
         self.by_id
             .range(id.to_owned()..)
             .take_while(move |(found, _)| found.starts_with(id))

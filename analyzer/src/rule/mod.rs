@@ -90,6 +90,13 @@ impl Rule {
         self.needs.iter().chain(&self.needs_to_pass).flat_map(|need| need.any.iter().map(String::as_str))
     }
 
+    /// Whether one of the rule's expressions asks for a message pattern. A pattern is named in quotes, and nothing else
+    /// in a rule has such a name.
+    pub fn asks_pattern(&self, id: &str) -> bool {
+        let text = &self.file.text;
+        [format!("\"{id}\""), format!("'{id}'")].iter().any(|quoted| text.contains(quoted))
+    }
+
     /// A runtime error of one of the rule's expressions, with its place.
     fn failed<T>(&self, part: &Placed<T>, error: &minijinja::Error) -> String {
         format!("{}:{}: `{}`: {}", self.file.path, part.line, part.field, expression::describe(error))

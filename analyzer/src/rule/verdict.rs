@@ -84,6 +84,7 @@ mod tests {
     /// One rule passed; nothing is missing.
     fn fine() -> Findings {
         Findings {
+            symptom: None,
             format: FINDINGS_FORMAT,
             analyzer: "0.1.0".to_owned(),
             bundle: BundleSummary {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::MergeError;
+use super::{KnownNode, MergeError};
 use crate::layout;
 use crate::manifest::{Clock, Host, Scope};
 use crate::read::Bundle;
@@ -17,23 +17,34 @@ pub(super) struct Hosts {
 impl Hosts {
     /// Knows hosts again by their machine-id, where the hostname or an address agrees as well: clones of one image
     /// often share the id. The name in the bundle of a cluster is kept, as it is the node's own; else the earliest.
-    pub(super) fn join(bundles: &[&Bundle], conflicts: &mut Vec<String>) -> Result<Hosts, MergeError> {
+    pub(super) fn join(
+        bundles: &[&Bundle],
+        nodes: &[KnownNode],
+        conflicts: &mut Vec<String>,
+    ) -> Result<Hosts, MergeError> {
         let mut joined = Hosts { hosts: Vec::new(), renamed: vec![BTreeMap::new(); bundles.len()] };
         let mut order: Vec<usize> = (0..bundles.len()).collect();
         order.sort_by_key(|index| bundles.get(*index).is_none_or(|bundle| bundle.manifest().cluster.is_none()));
         for index in order {
             for host in bundles.get(index).map_or(&[][..], |bundle| &bundle.manifest().hosts) {
-                joined.add(index, host, conflicts)?;
+                let name = node_name(host, nodes, conflicts);
+                joined.add(index, host, name, conflicts)?;
             }
         }
         joined.hosts.sort_by(|a, b| a.node.cmp(&b.node));
         Ok(joined)
     }
 
-    fn add(&mut self, bundle: usize, host: &Host, conflicts: &mut Vec<String>) -> Result<(), MergeError> {
+    /// Adds a host under the name of its node, which may be another than its bundle gave it.
+    fn add(&mut self, bundle: usize, host: &Host, name: String, conflicts: &mut Vec<String>) -> Result<(), MergeError> {
+        let original = host.node.clone();
+        let host = &Host { node: name, ..host.clone() };
+        if original != host.node {
+            self.renamed.get_mut(bundle).map(|renamed| renamed.insert(original.clone(), host.node.clone()));
+        }
         if let Some(known) = self.hosts.iter_mut().find(|known| is_same(known, host)) {
             if known.node != host.node {
-                let rename = (host.node.clone(), known.node.clone());
+                let rename = (original, known.node.clone());
                 conflicts.push(format!(
                     "host {} is called {} and {}; {} was kept",
                     host.hostname, rename.1, rename.0, rename.1
@@ -103,6 +114,44 @@ impl Hosts {
     pub(super) fn into_hosts(self) -> Vec<Host> {
         self.hosts
     }
+}
+
+/// The name of the node that a host is, where the cluster's nodes are known; its own otherwise. What cannot be told is
+/// said.
+fn node_name(host: &Host, nodes: &[KnownNode], conflicts: &mut Vec<String>) -> String {
+    if nodes.is_empty() {
+        return host.node.clone();
+    }
+    let by_id: Vec<&KnownNode> = nodes
+        .iter()
+        .filter(|node| host.machine_id_sha256.is_some() && node.machine_id_sha256 == host.machine_id_sha256)
+        .collect();
+    let by_address: Vec<&KnownNode> =
+        nodes.iter().filter(|node| node.addresses.iter().any(|address| host.addresses.contains(address))).collect();
+    let (node, means) = match (&by_id[..], &by_address[..]) {
+        ([node], _) => (*node, "machine-id"),
+        // Clones of one image share their id; their addresses tell them apart.
+        (_, [node]) => (*node, "InternalIP"),
+        _ => {
+            if let Some(node) = nodes.iter().find(|node| node.name == host.node) {
+                conflicts.push(format!(
+                    "host {} was taken for node {} by its name alone: neither machine-id nor InternalIP agrees with one node",
+                    host.hostname, node.name
+                ));
+            } else {
+                conflicts.push(format!(
+                    "host {} is none of the cluster's nodes, by machine-id, InternalIP or name; it stays {}",
+                    host.hostname, host.node
+                ));
+            }
+            return host.node.clone();
+        }
+    };
+    if node.name != host.node {
+        conflicts
+            .push(format!("host {} is node {} by its {means}; it was called {}", host.hostname, node.name, host.node));
+    }
+    node.name.clone()
 }
 
 /// Whether two records are of one machine. Without a machine-id on both sides the node's name has to do.

@@ -89,6 +89,15 @@ pub fn name(options: &Options) -> String {
     }
 }
 
+/// The host name or address of the API server, as the kubeconfig has it.
+pub fn server_name(options: &Options) -> Option<String> {
+    let config = kubeconfig(options).ok()??;
+    let name = cluster_name(&config, options)?;
+    let named = config.clusters.into_iter().find(|cluster| cluster.name == name)?;
+    let server: Uri = named.cluster?.server?.parse().ok()?;
+    Some(server.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
 /// The API server did not answer, though there are credentials for it: a fact about the cluster that is worth a bundle.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -13,6 +13,7 @@ pub(crate) mod failure;
 mod health;
 mod json;
 mod kubectl_text;
+mod kubelet;
 mod list;
 pub(crate) mod logs;
 mod namespace;
@@ -38,9 +39,11 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::config_map::Matching;
-pub use self::connection::{Connection, Options, Unreachable, connect, name};
+pub use self::connection::{Connection, Options, Unreachable, connect, name, server_name};
 use self::discovery::Discovery;
 use self::health::Check;
+pub use self::health::write as write_whole;
+use self::kubelet::{Kubelets, Node, Running};
 use self::list::{Lists, Outcome};
 use self::logs::Logs;
 use self::pod::Pod;
@@ -179,11 +182,16 @@ impl Gathering {
         let mut tasks = JoinSet::new();
         let mut pods = None;
         let mut config_maps = None;
+        let mut nodes = None;
         for resource in RESOURCES {
             match resource.id {
                 "pods" => {
                     let lists = Arc::clone(&lists);
                     pods = Some(self.blocking(move |all| all.pods(&lists, resource)));
+                }
+                "nodes" => {
+                    let lists = Arc::clone(&lists);
+                    nodes = Some(self.blocking(move |all| all.nodes(&lists, resource)));
                 }
                 "configmaps" => {
                     let (lists, matching) = (Arc::clone(&lists), Arc::clone(&matching));
@@ -199,8 +207,13 @@ impl Gathering {
                 }
             }
         }
-        if let Some(Ok(Some(Some((pods, listed))))) = wait(pods).await {
+        let mut running = Running::default();
+        if let Some(Ok(Some(Some((pods, seen, listed))))) = wait(pods).await {
+            running = seen;
             self.logs(&mut tasks, &pods, &listed);
+        }
+        if let Some(Ok(Some(Some((nodes, listed))))) = wait(nodes).await {
+            tasks.spawn(Arc::new(Kubelets::new(self.requests.clone())).gather(nodes, running, listed));
         }
         if let Some(Ok(Some(Some(listed)))) = wait(config_maps).await {
             self.matching_config_maps(&mut tasks, matching.take(), &listed);
@@ -236,11 +249,21 @@ impl Gathering {
         Some(lists.gather(resource, line, &mut observe_all))
     }
 
-    fn pods(&self, lists: &Lists, resource: &'static Resource) -> Option<(Vec<Pod>, Outcome)> {
+    fn pods(&self, lists: &Lists, resource: &'static Resource) -> Option<(Vec<Pod>, Running, Outcome)> {
         let now = Timestamp::now();
         let mut pods = Vec::new();
-        let listed = self.list(lists, resource, &mut |object| pods.extend(Pod::read(object, now)))?;
-        Some((pods, listed))
+        let mut running = Running::default();
+        let listed = self.list(lists, resource, &mut |object| {
+            running.observe(object);
+            pods.extend(Pod::read(object, now));
+        })?;
+        Some((pods, running, listed))
+    }
+
+    fn nodes(&self, lists: &Lists, resource: &'static Resource) -> Option<(Vec<Node>, Outcome)> {
+        let mut nodes = Vec::new();
+        let listed = self.list(lists, resource, &mut |object| nodes.extend(Node::read(object)))?;
+        Some((nodes, listed))
     }
 
     fn logs(self: &Arc<Self>, tasks: &mut JoinSet<()>, pods: &[Pod], listed: &Outcome) {

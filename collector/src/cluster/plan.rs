@@ -3,7 +3,7 @@
 use bundle::Scope;
 
 use super::resource::{RESOURCES, Resource};
-use super::{access, config_map, health, list, logs, server_certificate};
+use super::{access, config_map, health, kubelet, list, logs, server_certificate};
 use crate::plan::{Cost, PlanLine};
 
 /// The plan's line of what the server serves.
@@ -18,6 +18,7 @@ pub fn lines() -> Vec<PlanLine> {
     lines.extend(RESOURCES.iter().map(of_list));
     lines.extend(config_map::plan());
     lines.extend(logs::plan());
+    lines.extend(kubelet::plan());
     lines
 }
 

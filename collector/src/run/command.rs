@@ -83,8 +83,28 @@ pub fn run(
     stopped: &dyn Fn() -> bool,
     out: &mut dyn Write,
 ) -> Result<Report, CommandError> {
+    run_in(Environment::Bare, argv, time, stopped, out)
+}
+
+/// What a command sees of the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// Nothing of the caller's: the fixed [`PATH`], no home, messages in English.
+    Bare,
+    /// The caller's: for programs that are logged in with the caller's files.
+    Callers,
+}
+
+/// The same, in an environment of choice.
+pub fn run_in(
+    environment: Environment,
+    argv: &[String],
+    time: Duration,
+    stopped: &dyn Fn() -> bool,
+    out: &mut dyn Write,
+) -> Result<Report, CommandError> {
     let program = argv.first().cloned().unwrap_or_default();
-    let child = spawn(argv).map_err(|source| CommandError::Start { program: program.clone(), source })?;
+    let child = spawn(environment, argv).map_err(|source| CommandError::Start { program: program.clone(), source })?;
     let mut supervised = match Supervised::new(child) {
         Ok(supervised) => supervised,
         Err(source) => return Err(CommandError::Output { program, source }),
@@ -105,19 +125,19 @@ pub fn find_program(root: &Path, name: &str) -> Option<String> {
 /// get the first one to its exec.
 static STARTING: Mutex<()> = Mutex::new(());
 
-fn spawn(argv: &[String]) -> io::Result<Child> {
+fn spawn(environment: Environment, argv: &[String]) -> io::Result<Child> {
     let [program, arguments @ ..] = argv else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program was named"));
     };
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    // A process group of its own, so that whatever it starts can be ended with it; no terminal, no environment of
-    // the caller's, messages in English.
-    Command::new(program)
+    let mut command = Command::new(program);
+    if environment == Environment::Bare {
+        command.env_clear().env("PATH", PATH).env("HOME", "/");
+    }
+    // A process group of its own, so that whatever it starts can be ended with it; no terminal, messages in English.
+    command
         .args(arguments)
-        .env_clear()
-        .env("PATH", PATH)
         .env("LC_ALL", "C")
-        .env("HOME", "/")
         .env("TERM", "dumb")
         .env("SYSTEMD_COLORS", "0")
         .env("SYSTEMD_PAGER", "")

@@ -65,7 +65,7 @@ pub fn finish(run: Run, plan: &Plan, kind: RunKind) -> Result<Finished, WriteErr
         hosts: notes.hosts,
         clocks: notes.clocks,
         limits: notes.limits,
-        symptom: None,
+        symptom: notes.symptom,
         merged: None,
         items: Vec::new(),
     };

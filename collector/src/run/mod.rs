@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bundle::manifest::{Clock, Cluster, Ended, Host, ItemStatus, LimitHit, Scope, Source};
+use bundle::manifest::{Clock, Cluster, Ended, Host, ItemStatus, LimitHit, Scope, Source, Symptom};
 use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemWriter, WriteError};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -77,6 +77,7 @@ pub(crate) struct Notes {
     pub(crate) limits: Vec<LimitHit>,
     /// Nodes that were asked for and whose items did not come, or not all, and why.
     pub(crate) unreached: Vec<(String, String)>,
+    pub(crate) symptom: Option<Symptom>,
 }
 
 impl Run {
@@ -223,6 +224,16 @@ impl Run {
     /// Adds a node that was asked for and could not be reached.
     pub fn note_unreached(&self, node: &str, reason: &str) {
         self.notes().unreached.push((node.to_owned(), reason.to_owned()));
+    }
+
+    /// Says what the sender says is broken.
+    pub fn note_symptom(&self, symptom: Symptom) {
+        self.notes().symptom = Some(symptom);
+    }
+
+    /// What the sender says is broken.
+    pub fn symptom(&self) -> Option<Symptom> {
+        self.notes().symptom.clone()
     }
 
     pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {

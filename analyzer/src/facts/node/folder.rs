@@ -47,10 +47,11 @@ impl Folder {
         self.evidence.bundle().manifest().finished
     }
 
-    /// Whether anything was gathered on the node itself.
+    /// Whether anything was gathered on the node itself; what its kubelet said through the API server was not.
     pub fn is_collected(&self) -> bool {
         let items = &self.evidence.bundle().manifest().items;
-        items.iter().any(|item| item.scope == self.scope && item.path.is_some())
+        let on_node = |item: &ItemRecord| !matches!(item.source, Source::Request(_));
+        items.iter().any(|item| item.scope == self.scope && item.path.is_some() && on_node(item))
     }
 
     /// The content of the first item with this id.
@@ -69,7 +70,7 @@ impl Folder {
             matches!(record.status, ItemStatus::Absent | ItemStatus::Empty) && record.path.is_none()
         };
         let record = self.records(id).into_iter().find(known_nothing)?;
-        let items = &self.evidence.bundle().manifest().items;
+        let items = self.evidence.records();
         let index = items.iter().position(|item| std::ptr::eq(item, record))?;
         let text = match &record.reason {
             Some(reason) => format!("{}: {}, {reason}", source(record), record.status),

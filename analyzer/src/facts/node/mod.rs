@@ -28,6 +28,7 @@ mod properties;
 pub mod resolv;
 pub mod resolver;
 pub mod sandbox;
+pub mod selftest;
 #[cfg(test)]
 mod shape_test;
 pub mod sockets;

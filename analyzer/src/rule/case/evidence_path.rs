@@ -38,6 +38,7 @@ const NODE: &[(&str, &str)] = &[
     ("cni/flannel-subnet.env", "node.flannel.subnet-env"),
     ("kubelet/config.yaml", "node.kubelet.config"),
     ("kubelet/kubeadm-flags.env", "node.kubelet.flags-env"),
+    ("kubelet/selftest.json", "selftest.kubelet-proxy"),
     ("kubelet/processes.json", "node.kubelet.processes"),
     ("kubelet/certificates.json", "node.certs.files"),
     ("kubelet/kubeconfigs.json", "node.certs.kubeconfigs"),
