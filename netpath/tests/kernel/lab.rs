@@ -93,7 +93,10 @@ table inet mute {
 
 impl Lab {
     pub fn new(name: &str) -> Self {
-        let lab = Self { prefix: format!("np{}{name}", std::process::id()) };
+        // Labs of the same name may stand side by side: the tests of one process share its number.
+        static LABS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = LABS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let lab = Self { prefix: format!("np{}x{number}{name}", std::process::id()) };
         for host in ["s", "r", "d"] {
             run("ip", &["netns", "add", &lab.ns(host)]).unwrap();
         }
