@@ -124,7 +124,7 @@ fn every_form_of_an_end_and_every_protocol() {
     let web = "pod/shop/web-5b846b75fc-k2jrb";
     for arguments in [
         vec!["--from", web, "--to", "service/shop/api:80"],
-        vec!["--from", web, "--to", "service/kube-system/kube-dns:53", "--proto", "udp"],
+        vec!["--from", web, "--to", "service/kube-system/kube-dns:dns-tcp"],
         vec!["--from", web, "--to", "pod/kube-system/coredns-56c4b547d-2wfcg:53", "--proto", "udp"],
         vec!["--from", "node/worker-1", "--to", "10.240.0.11:6443"],
         vec!["--from", "10.244.1.5:4000", "--to", "node/cp-1:10250"],

@@ -212,8 +212,9 @@ fn dns(facts: &Facts) -> Vec<(IpAddr, u16, Protocol, String)> {
     let mut all = Vec::new();
     for service in facts.services().all.iter().filter(is_dns) {
         for address in service.cluster_ips.iter().filter_map(|text| text.parse::<IpAddr>().ok()) {
-            for protocol in [Protocol::Udp, Protocol::Tcp] {
-                all.push((address, 53, protocol, service.full_name()));
+            // Only what the Service offers: that it lacks a port is no matter of any way.
+            for port in service.ports.iter().filter(|port| port.number == 53) {
+                all.push((address, 53, Protocol::of_service(&port.protocol), service.full_name()));
             }
         }
     }
@@ -326,7 +327,7 @@ fn outside(like: IpAddr) -> IpAddr {
 /// The first of each group, with the number of its members.
 fn grouped(bounds: &Bounds, senders: impl Iterator<Item = Senders>) -> Vec<(Senders, usize)> {
     let mut all: Vec<(Senders, usize)> = Vec::new();
-    let mut places: BTreeMap<(usize, Option<IpAddr>), usize> = BTreeMap::new();
+    let mut places: BTreeMap<(u64, Option<IpAddr>), usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for sender in senders {
         if !seen.insert(sender.address) {

@@ -1,6 +1,7 @@
 //! Senders that a node's rules, routes and sets cannot tell apart, so that one packet stands for all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use netpath::address::{AddrMask, Family};
@@ -9,10 +10,13 @@ use netpath::matches::Match;
 use netpath::nft::TableFamily;
 use netpath::node::Node;
 
-/// Where a node begins to see another network: between two neighbouring bounds, all addresses are the same to it.
+/// Modules whose tests netpath does not evaluate and that look at no address.
+const BLIND: &[&str] = &["nfacct", "rt", "string", "time", "quota", "ah", "esp", "frag", "cpu", "nth"];
+
+/// The ranges that something on a node names: two addresses that the same ranges hold are the same to it.
 pub struct Bounds {
-    /// The first address of each range that something names, and the first behind it.
-    bounds: Vec<IpAddr>,
+    /// Where the set of ranges that hold an address changes, with a number that stands for the set from there on.
+    bounds: Vec<(IpAddr, u64)>,
     /// Whether something tells addresses apart in a way that is not looked into here.
     opaque: bool,
 }
@@ -33,7 +37,8 @@ impl Bounds {
                         let ends = [&range.source, &range.destination];
                         ends.into_iter().flatten().for_each(|test| add(&mut all, test.value.first, test.value.last));
                     }
-                    Match::Set(_) | Match::Opaque { .. } => opaque = true,
+                    Match::Set(_) => opaque = true,
+                    Match::Opaque { module, .. } => opaque |= !BLIND.contains(&&**module),
                     _ => {}
                 }
             }
@@ -44,28 +49,53 @@ impl Bounds {
             .iter()
             .filter(|known| known.failed())
             .for_each(|known| add(&mut all, known.address, known.address));
-        Bounds { bounds: all.into_iter().collect(), opaque }
+        Bounds { bounds: swept(&all), opaque }
     }
 
     /// What an address has in common with those that the node cannot tell from it.
-    pub fn group(&self, address: IpAddr) -> (usize, Option<IpAddr>) {
-        (self.bounds.partition_point(|bound| *bound <= address), self.opaque.then_some(address))
+    pub fn group(&self, address: IpAddr) -> (u64, Option<IpAddr>) {
+        let behind = self.bounds.partition_point(|(bound, _)| *bound <= address);
+        let within = behind.checked_sub(1).and_then(|at| self.bounds.get(at)).map_or(0, |(_, set)| *set);
+        (within, self.opaque.then_some(address))
     }
 }
 
+/// Goes over all ranges in order. A range's hash is added to the set's number where it begins, and taken out behind it.
+fn swept(ranges: &BTreeSet<(IpAddr, IpAddr)>) -> Vec<(IpAddr, u64)> {
+    let mut changes: BTreeMap<IpAddr, u64> = BTreeMap::new();
+    for (first, last) in ranges {
+        let mut hasher = DefaultHasher::new();
+        (first, last).hash(&mut hasher);
+        let hash = hasher.finish();
+        *changes.entry(*first).or_default() ^= hash;
+        if let Some(behind) = behind(*last) {
+            *changes.entry(behind).or_default() ^= hash;
+        }
+    }
+    let mut set = 0;
+    let running = |(bound, change)| {
+        set ^= change;
+        (bound, set)
+    };
+    changes.into_iter().map(running).collect()
+}
+
 /// Adds the range of a mask; `false` where its addresses are not one range.
-fn add_mask(all: &mut BTreeSet<IpAddr>, mask: AddrMask) -> bool {
+fn add_mask(all: &mut BTreeSet<(IpAddr, IpAddr)>, mask: AddrMask) -> bool {
     add(all, mask.first(), mask.last());
     mask.prefix_len().is_some()
 }
 
-fn add(all: &mut BTreeSet<IpAddr>, first: IpAddr, last: IpAddr) {
-    all.insert(first);
-    let behind = match last {
+fn add(all: &mut BTreeSet<(IpAddr, IpAddr)>, first: IpAddr, last: IpAddr) {
+    all.insert((first, last));
+}
+
+/// The address after this one; none behind the last of its family.
+fn behind(last: IpAddr) -> Option<IpAddr> {
+    match last {
         IpAddr::V4(v4) => u32::from(v4).checked_add(1).map(|next| IpAddr::from(next.to_be_bytes())),
         IpAddr::V6(v6) => u128::from(v6).checked_add(1).map(|next| IpAddr::from(next.to_be_bytes())),
-    };
-    all.extend(behind);
+    }
 }
 
 /// Whether tables of nftables have rules that iptables-nft does not save.
@@ -85,4 +115,24 @@ fn has_native_rules(node: &Node) -> bool {
     tables
         .filter(|table| !saved(table.family, &table.name))
         .any(|table| table.chains.iter().any(|chain| !chain.rules.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_the_same_ranges_are_one_group() {
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        let ranges = [("10.0.0.0", "10.0.0.255"), ("10.0.0.7", "10.0.0.7"), ("10.0.0.16", "10.0.0.31")];
+        let ranges = ranges.into_iter().map(|(first, last)| (at(first), at(last))).collect();
+        let bounds = Bounds { bounds: swept(&ranges), opaque: false };
+        let group = |text: &str| bounds.group(at(text));
+        assert_eq!(group("10.0.0.6"), group("10.0.0.8"));
+        assert_eq!(group("10.0.0.6"), group("10.0.0.255"));
+        assert_ne!(group("10.0.0.6"), group("10.0.0.7"));
+        assert_ne!(group("10.0.0.6"), group("10.0.0.20"));
+        assert_ne!(group("10.0.0.6"), group("10.0.1.0"));
+        assert_eq!(group("10.0.1.0"), group("9.255.255.255"));
+    }
 }
