@@ -50,7 +50,7 @@ impl Evidence {
     }
 
     /// Whether an evidence id can be judged in a scope: at least one item serves it whose content or absence is known.
-    /// Otherwise what is missing and why.
+    /// Otherwise what is missing and why. Of a node that could not be reached one record tells, not one for each item.
     pub fn need(&self, id: &str, scope: &Scope) -> Result<(), Missing> {
         let mut missing = Missing {
             id: id.to_owned(),
@@ -58,14 +58,28 @@ impl Evidence {
             status: ItemStatus::NotRequested,
             reason: Some("the bundle's manifest has no record of it".to_owned()),
         };
+        let mut asked = false;
         for item in self.items(id, scope) {
             if item.status.is_known() {
                 return Ok(());
             }
+            asked = true;
             missing.status = item.status;
             missing.reason = item.reason.clone();
         }
+        if let Some(reach) = self.reach(scope).filter(|_| !asked) {
+            missing.status = reach.status;
+            missing.reason = reach.reason.clone();
+        }
         Err(missing)
+    }
+
+    /// What came of reaching a node, where that failed.
+    fn reach(&self, scope: &Scope) -> Option<&ItemRecord> {
+        let Scope::Node(_) = scope else { return None };
+        let indexes = self.by_scope.get(&(scope.clone(), "node.reach".to_owned()))?;
+        let item = self.bundle.manifest().items.get(*indexes.first()?)?;
+        (!item.status.is_known()).then_some(item)
     }
 }
 

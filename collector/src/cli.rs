@@ -87,9 +87,8 @@ struct NodeRun {
     output: Output,
     #[command(flatten)]
     node: node::Options,
-    /// Writes items as frames to standard output, for the collector that started this one in a pod.
-    #[arg(long, hide = true)]
-    framed: bool,
+    #[command(flatten)]
+    reply: reach::reply::Options,
     /// Seconds that the whole run may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     deadline: u64,
@@ -120,7 +119,8 @@ struct Job {
     reach: Option<reach::Options>,
     node: Option<node::Options>,
     out: Option<PathBuf>,
-    framed: bool,
+    /// How the items go back to the collector that started this one in a pod.
+    reply: Option<reach::reply::Options>,
     symptom: Option<Symptom>,
     attach: Vec<PathBuf>,
     cloud: Option<cloud::Provider>,
@@ -210,7 +210,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
                 cluster: None,
                 reach: None,
                 out: run.output.out.clone(),
-                framed: run.framed,
+                reply: run.reply.framed.then_some(run.reply),
                 symptom: run.output.symptom.clone(),
                 attach: run.output.attach.clone(),
                 cloud: None,
@@ -239,7 +239,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
                 reach: run.reach.nodes.is_some().then_some(run.reach),
                 node,
                 out: run.output.out.clone(),
-                framed: false,
+                reply: None,
                 symptom: run.output.symptom.clone(),
                 attach: run.output.attach.clone(),
                 cloud: run.cloud,
@@ -269,7 +269,7 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         },
         _ => None,
     };
-    let to_stdout = job.framed || job.out.as_deref() == Some(Path::new("-"));
+    let to_stdout = job.reply.is_some() || job.out.as_deref() == Some(Path::new("-"));
     // Before there is a file that a signal could leave behind.
     let signals = signals::Signals::take().context("cannot listen for signals")?;
     let writer = writer(&job)?;
@@ -305,10 +305,10 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
     };
     let asked = match connection {
         Some(Ok(connection)) => {
-            let client = connection.client.clone();
+            let (client, server) = (connection.client.clone(), connection.server.to_string());
             let nodes = async {
                 if let (Some(options), Some(programs)) = (&job.reach, programs) {
-                    reach::collect(&run, options, programs, client).await;
+                    reach::collect(&run, options, programs, client, server).await;
                 }
             };
             let (asked, ()) = tokio::join!(cluster::collect(&run, connection), nodes);
@@ -366,8 +366,8 @@ async fn wait_for(run: &Run, node: tokio::task::JoinHandle<anyhow::Result<()>>) 
 fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
     // Every byte of every item passes this, and there is no other writer.
     let options = WriteOptions { filters: Redaction::new().filters(), ..WriteOptions::default() };
-    if job.framed {
-        return Ok(BundleWriter::create_framed(Box::new(io::stdout()), options));
+    if let Some(reply) = &job.reply {
+        return Ok(BundleWriter::create_framed(reply.writer(), options));
     }
     let path = match &job.out {
         Some(path) if path == Path::new("-") => {

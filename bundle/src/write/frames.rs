@@ -79,6 +79,19 @@ impl Content {
     pub fn compressed(&self) -> u64 {
         u64::from(self.0.compressed)
     }
+
+    /// Reads a content that is wanted for itself, inflated, up to `at_most` bytes; the next frame follows.
+    pub fn read(&self, stream: &mut impl Read, at_most: u64) -> io::Result<Vec<u8>> {
+        let mut packed = stream.take(self.compressed());
+        let mut content = Vec::new();
+        if self.0.deflated {
+            flate2::read::DeflateDecoder::new(&mut packed).take(at_most).read_to_end(&mut content)?;
+        } else {
+            (&mut packed).take(at_most).read_to_end(&mut content)?;
+        }
+        io::copy(&mut packed, &mut io::sink())?;
+        Ok(content)
+    }
 }
 
 /// Reads the next frame; none where the stream ended between two. An end in the middle of one is

@@ -62,6 +62,11 @@ impl Api {
         }
     }
 
+    /// Changes some fields of an object.
+    pub async fn merge(&self, path: &str, patch: &Value) -> Result<Value, Failure> {
+        self.send(Method::PATCH, path, Some(patch), "application/merge-patch+json").await
+    }
+
     /// Deletes an object; one that is gone is fine.
     pub async fn delete(&self, path: &str, grace_seconds: u32) -> Result<(), Failure> {
         let options = serde_json::json!({ "gracePeriodSeconds": grace_seconds, "propagationPolicy": "Background" });

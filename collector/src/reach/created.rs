@@ -51,6 +51,15 @@ impl Created {
         Ok(gone)
     }
 
+    /// Removes objects that are no longer needed; what cannot be removed is tried again at the end.
+    pub async fn remove_these(&self, api: &Api, paths: Vec<String>) {
+        let failed = remove(api, paths.clone()).await;
+        let mut left = self.lock();
+        for path in paths.iter().filter(|path| !failed.iter().any(|(failed, _)| failed == *path)) {
+            left.remove(path);
+        }
+    }
+
     /// Removes all that is left, and names what could not be removed and why.
     pub async fn remove_all(&self, api: &Api) -> Vec<(String, Failure)> {
         let mut paths: Vec<String> = self.lock().iter().cloned().collect();

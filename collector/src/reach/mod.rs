@@ -2,20 +2,26 @@
 //!
 //! Nothing is pulled and no image of ours is needed: the pod's image is one that lies on the node, its program comes from
 //! a ConfigMap ([`program`]), the host's root is mounted read-only, and the collector is streamed in ([`exec`]). The pod
-//! does what `dossier-collect node` does on the host and sends its items back ([`take_in`]). Everything that is created
+//! does what `dossier-collect node` does on the host and sends its items back ([`take_in`]). Where exec does not go,
+//! because port 10250 is blocked, ConfigMaps carry both ([`mailbox`]). Everything that is created
 //! has a label, ends by itself, and is removed on every way out ([`created`]). At most [`AT_ONCE`] nodes are worked on.
 
 pub(crate) mod api;
 pub(crate) mod cleanup;
 mod created;
+mod digest;
 mod exec;
 mod image;
+mod mailbox;
 mod node;
 mod pod;
 mod program;
+pub(crate) mod reply;
 mod start;
 mod take_in;
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +37,7 @@ use self::created::{Created, Gone};
 use self::exec::Exec;
 pub use self::node::Wanted;
 use self::node::{Node, Ready};
+use self::program::Program;
 pub use self::program::{NodeBinary, Programs};
 use self::start::Started;
 use self::take_in::Taken;
@@ -46,6 +53,8 @@ const NODE: Duration = Duration::from_secs(180);
 const FOR_REMOVAL: Duration = Duration::from_secs(20);
 /// A node that cannot have this long is not begun.
 const LEAST: Duration = Duration::from_secs(10);
+/// After this many nodes that exec did not reach while it reached none, it is not tried on the rest.
+const EXECS: usize = 3;
 /// The line of the plan, and the evidence id of the record that every node has.
 pub const LINE: &str = "node.reach";
 
@@ -70,7 +79,7 @@ pub fn plan(options: &Options) -> Option<PlanLine> {
     let wanted = options.nodes.as_ref()?;
     let namespace = options.node_namespace.as_deref().unwrap_or("the context's namespace");
     let what = format!(
-        "on {wanted}, in {namespace}: POST a ConfigMap and for each node a pod from an image that it has, exec into it, DELETE all"
+        "on {wanted}, in {namespace}: POST a ConfigMap and for each node a pod from an image that it has, exec into it; where exec fails, POST the program in ConfigMaps and for the node a pod, a ConfigMap, a ServiceAccount, a Role and a RoleBinding; DELETE all"
     );
     let bound = format!("{AT_ONCE} nodes at once, {} s each", NODE.as_secs());
     Some(PlanLine::new(LINE, Scope::Cluster, what, Cost::Moderate, bound))
@@ -84,7 +93,7 @@ pub fn record_unreachable(run: &Run, error: &anyhow::Error) {
 
 /// Reaches the nodes that are wanted. What went wrong is said in each node's record; nodes without their items are noted
 /// in the run.
-pub async fn collect(run: &Run, options: &Options, programs: Programs, client: kube::Client) {
+pub async fn collect(run: &Run, options: &Options, programs: Programs, client: kube::Client, server: String) {
     let Some(wanted) = options.nodes.as_ref() else { return };
     let namespace = options.node_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let api = Api::new(client);
@@ -114,6 +123,10 @@ pub async fn collect(run: &Run, options: &Options, programs: Programs, client: k
         created: Created::default(),
         refused: Mutex::default(),
         stage0: tokio::sync::OnceCell::new(),
+        pieces: tokio::sync::Mutex::default(),
+        servers: tokio::sync::OnceCell::new(),
+        server,
+        exec: Default::default(),
     };
     Arc::new(reach).all(node::in_order(nodes, &[])).await;
 }
@@ -128,6 +141,14 @@ struct Reach {
     /// Why the namespace takes no pod of ours, once that is known: it will take none for the other nodes either.
     refused: Mutex<Option<Failure>>,
     stage0: tokio::sync::OnceCell<()>,
+    /// The ConfigMaps that hold a collector, by architecture, once a node needed them.
+    pieces: tokio::sync::Mutex<BTreeMap<String, Vec<String>>>,
+    /// Where an API server may answer to a node, once one had to be told.
+    servers: tokio::sync::OnceCell<Vec<String>>,
+    /// The server as the kubeconfig names it.
+    server: String,
+    /// Nodes that exec reached, and nodes that it did not.
+    exec: (AtomicUsize, AtomicUsize),
 }
 
 /// How far a node was come.
@@ -166,15 +187,20 @@ impl Reach {
         let (taken, trouble) = match result {
             Ok(taken) if taken.ended => {
                 let seconds = began.elapsed().as_secs_f64();
-                let told = json!({ "way": how, "items": taken.items, "compressed_bytes": taken.bytes, "seconds": (seconds * 10.0).round() / 10.0 });
-                self.write(draft, &node.name, &told);
+                let told = json!({ "way": how, "items": taken.items, "compressed_bytes": taken.bytes, "seconds": (seconds * 10.0).round() / 10.0, "exec_failed": taken.remark });
+                let path = bundle::layout::node_file(&node.name, "reach.json");
+                let end = ItemEnd { reason: taken.remark, ..ItemEnd::new(ItemStatus::Ok) };
+                self.put(draft, path, told.to_string().as_bytes(), end);
                 return;
             }
             Ok(mut taken) => {
                 let trouble = taken.trouble.take().unwrap_or_else(|| "its items ended early".to_owned());
+                let before = taken.remark.take().map(|remark| remark + "; ").unwrap_or_default();
+                let trouble = format!("{before}{trouble}");
                 let status = match self.run.stopped() {
                     Some(_) => ItemStatus::NotReached,
-                    None => ItemStatus::Timeout,
+                    None if before.is_empty() => ItemStatus::Timeout,
+                    None => ItemStatus::Unreachable,
                 };
                 (taken, Failure::new(status, trouble))
             }
@@ -196,22 +222,18 @@ impl Reach {
         for line in crate::node::plan(&options) {
             if !taken.lines.contains(&line.id) {
                 let draft = self.run.draft(&line, Source::Computed(line.what.clone()));
-                let end = ItemEnd::because(trouble.status, format!("it did not come: {}", trouble.reason));
+                let end = ItemEnd::because(trouble.status, format!("it did not come; {LINE} says why"));
                 self.run.record(draft, end, Timestamp::now());
             }
         }
     }
 
-    fn write(&self, draft: ItemDraft, node: &str, told: &serde_json::Value) {
+    /// Writes content of our own. A bundle that takes nothing more is noticed by whoever has more to write.
+    fn put(&self, draft: ItemDraft, path: String, content: &[u8], end: ItemEnd) {
         use std::io::Write as _;
-        let path = bundle::layout::node_file(node, "reach.json");
         let mut item = crate::run::lazy::LazyItem::new(&self.run, draft, path);
-        let written = item.write_all(told.to_string().as_bytes());
-        // A bundle that takes nothing more is noticed by whoever has more to write.
-        let end = written.map_or_else(
-            |error| ItemEnd::because(ItemStatus::Error, error.to_string()),
-            |()| ItemEnd::new(ItemStatus::Ok),
-        );
+        let written = item.write_all(content);
+        let end = written.map_or_else(|error| ItemEnd::because(ItemStatus::Error, error.to_string()), |()| end);
         let _ = item.end(end);
     }
 
@@ -244,9 +266,31 @@ impl Reach {
             return not_begun(self.refuse_if_general(failure));
         }
         let deadline = Instant::now() + NODE.min(left);
+        let failure = match self.by_exec(node, program, deadline).await {
+            Err(failure) if self.run.stopped().is_none() => failure,
+            Err(failure) => return not_begun(failure),
+            Ok(visit) => return visit,
+        };
+        let mut visit = mailbox::collect(self, node, program, deadline).await;
+        visit.result = match visit.result {
+            Ok(taken) => Ok(Taken { remark: Some(failure.reason), ..taken }),
+            Err(second) => {
+                let reason = format!("{}; the way by ConfigMaps failed too: {}", failure.reason, second.reason);
+                Err(Failure { reason, ..failure })
+            }
+        };
+        visit
+    }
+
+    /// The first way. An error is one of exec alone, after which another way may be taken.
+    async fn by_exec(&self, node: &Node, program: &Program, deadline: Instant) -> Result<Visit, Failure> {
+        if self.exec.0.load(Ordering::Relaxed) == 0 && self.exec.1.load(Ordering::Relaxed) >= EXECS {
+            let reason = format!("exec was not tried: it failed on {EXECS} nodes and reached none");
+            return Err(Failure::new(ItemStatus::Unreachable, reason));
+        }
         let started = match start::start(self, node, deadline).await {
             Ok(started) => started,
-            Err(failure) => return Visit { how: failure.how, result: Err(self.refuse_if_general(failure.failure)) },
+            Err(failed) => return Ok(Visit { how: failed.how, result: Err(self.refuse_if_general(failed.failure)) }),
         };
         let seconds = deadline.saturating_duration_since(Instant::now()).as_secs().saturating_sub(10).max(5);
         let exec = Exec {
@@ -258,30 +302,57 @@ impl Reach {
             deadline,
         };
         let result = exec::collect(&self.api, &self.run, exec).await;
-        let result = result.map_err(|failure| {
+        let count = if result.is_ok() { &self.exec.0 } else { &self.exec.1 };
+        count.fetch_add(1, Ordering::Relaxed);
+        if let Err(failure) = &result {
+            self.run.progress().say(&format!("{}: exec failed: {}", node.name, failure.reason));
+        }
+        let removed = self.remove(&started).await;
+        let taken = result.map_err(|failure| {
             let place = node.address.as_deref().unwrap_or("its address");
             let reason =
                 format!("exec into its pod failed, which goes through port 10250 of {place}: {}", failure.reason);
             Failure { reason, ..failure }
-        });
-        let how = self.remove(&started).await;
-        Visit { how, result }
+        })?;
+        let how = format!("pod {}/{} from image {}, exec{removed}", self.objects.namespace, started.pod, started.image);
+        Ok(Visit { how, result: Ok(taken) })
     }
 
-    /// Removes a node's pod, and tells how it went.
+    /// Removes a node's pod, and tells what was odd about it.
     async fn remove(&self, started: &Started) -> String {
-        let how = format!("pod {}/{} from image {}, exec", self.objects.namespace, started.pod, started.image);
         match self.created.remove_pod(&self.api, &started.path).await {
-            Ok(Gone::Confirmed) => how,
-            Ok(Gone::Unconfirmed) => {
-                format!(
-                    "{how}; its kubelet did not confirm its end, so that it was removed by force and ends by itself within {} s",
-                    self.objects.pod_seconds
-                )
-            }
+            Ok(Gone::Confirmed) => String::new(),
+            Ok(Gone::Unconfirmed) => format!(
+                "; its kubelet did not confirm its end, so that it was removed by force and ends by itself within {} s",
+                self.objects.pod_seconds
+            ),
             // It is tried again at the end.
-            Err(failure) => format!("{how}; it could not be removed: {}", failure.reason),
+            Err(failure) => format!("; it could not be removed: {}", failure.reason),
         }
+    }
+
+    /// Where an API server may answer to a node: its own addresses first, for they need neither DNS nor kube-proxy.
+    async fn servers(&self) -> &[String] {
+        let ask = || async {
+            let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
+            let slices = self.api.get(slices).await.unwrap_or_default();
+            let mut servers = Vec::new();
+            for slice in slices["items"].as_array().into_iter().flatten() {
+                let Some(port) = slice["ports"][0]["port"].as_u64() else { continue };
+                let endpoints = slice["endpoints"].as_array().into_iter().flatten();
+                for address in endpoints.flat_map(|endpoint| endpoint["addresses"].as_array().into_iter().flatten()) {
+                    let address = address.as_str().unwrap_or_default();
+                    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+                    servers.push(format!("https://{host}:{port}"));
+                }
+            }
+            servers.push(self.server.trim_end_matches('/').to_owned());
+            let service = self.api.get("/api/v1/namespaces/default/services/kubernetes").await.unwrap_or_default();
+            servers.extend(service["spec"]["clusterIP"].as_str().map(|address| format!("https://{address}")));
+            servers.truncate(5);
+            servers
+        };
+        self.servers.get_or_init(ask).await
     }
 
     /// Why no pod can be started on a node: its kubelet is silent and does not answer the API server either. Pods that

@@ -48,33 +48,42 @@ pub enum State {
     Waiting(Option<String>),
 }
 
-/// Starts a pod that waits for an exec; of the images that the node has, up to [`image::TRIED`] are tried.
-pub async fn start(reach: &Reach, node: &Node, deadline: Instant) -> Result<Started, NotStarted> {
-    let make = |pod: &str, image: &str| reach.objects.waiting(pod, &node.name, image, &node.architecture);
-    start_with(reach, node, deadline, 0, &make).await
+/// What pods are made.
+pub struct Making<'a> {
+    /// The number that their names begin to count at.
+    pub first: usize,
+    /// Whether a pod whose container has ended already did what it was made for.
+    pub may_end: bool,
+    /// Makes the pod of this name from this image.
+    pub make: &'a (dyn Fn(&str, &str) -> Value + Sync),
 }
 
-/// The same with a pod of another making, whose names begin to count at `first`.
+/// Starts a pod that waits for an exec.
+pub async fn start(reach: &Reach, node: &Node, deadline: Instant) -> Result<Started, NotStarted> {
+    let make = |pod: &str, image: &str| reach.objects.waiting(pod, &node.name, image, &node.architecture);
+    start_with(reach, node, deadline, Making { first: 0, may_end: false, make: &make }).await
+}
+
+/// Starts a pod; of the images that the node has, up to [`image::TRIED`] are tried.
 pub async fn start_with(
     reach: &Reach,
     node: &Node,
     deadline: Instant,
-    first: usize,
-    make: &(dyn Fn(&str, &str) -> Value + Sync),
+    making: Making<'_>,
 ) -> Result<Started, NotStarted> {
     let images = image::candidates(&reach.api, node).await;
     let mut tried = Vec::new();
     let mut why = Failure::new(ItemStatus::Error, "no image is known that lies on it");
     for (attempt, image) in images.into_iter().enumerate() {
-        let name = reach.objects.pod_name(&node.name, first + attempt);
+        let name = reach.objects.pod_name(&node.name, making.first + attempt);
         tried.push(format!("pod {}/{name} from image {image}", reach.objects.namespace));
         let how = || tried.join(", ");
         let collection = reach.objects.collection("pods");
-        let path = match reach.created.create(&reach.api, &collection, &make(&name, &image)).await {
+        let path = match reach.created.create(&reach.api, &collection, &(making.make)(&name, &image)).await {
             Ok(path) => path,
             Err(failure) => return Err(NotStarted { how: how(), failure }),
         };
-        match wait_until_runs(reach, &path, deadline.min(Instant::now() + RUNNING)).await {
+        match wait_until_runs(reach, &path, making.may_end, deadline.min(Instant::now() + RUNNING)).await {
             Ok(None) => return Ok(Started { pod: name, path, image }),
             Ok(Some(no_image)) => why = Failure::new(ItemStatus::Error, no_image),
             Err(failure) => {
@@ -100,7 +109,7 @@ pub async fn start_with(
 }
 
 /// Waits until a pod runs; `Some` where its image is not there after all.
-async fn wait_until_runs(reach: &Reach, path: &str, until: Instant) -> Result<Option<String>, Failure> {
+async fn wait_until_runs(reach: &Reach, path: &str, may_end: bool, until: Instant) -> Result<Option<String>, Failure> {
     let mut known = None;
     loop {
         if let Some(ended) = reach.run.stopped() {
@@ -108,6 +117,7 @@ async fn wait_until_runs(reach: &Reach, path: &str, until: Instant) -> Result<Op
         }
         match reach.api.get(path).await.map(|pod| state(&pod)) {
             Ok(State::Running) => return Ok(None),
+            Ok(State::Ended(_)) if may_end => return Ok(None),
             Ok(State::NoImage(why)) => return Ok(Some(why)),
             Ok(State::Ended(why) | State::Failed(why)) => {
                 return Err(Failure::new(ItemStatus::Error, format!("its pod does not run: {why}")));

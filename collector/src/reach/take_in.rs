@@ -28,6 +28,8 @@ pub struct Taken {
     pub ended: bool,
     /// Why nothing more was taken, where the stream did not end by itself.
     pub trouble: Option<String>,
+    /// Why the first way was not taken.
+    pub remark: Option<String>,
 }
 
 /// Takes items until the stream ends. What came is kept, however it ends.
