@@ -12,5 +12,6 @@ mod limits;
 mod node;
 mod offline;
 mod path;
+mod reach;
 mod samples;
 mod stops;

@@ -70,11 +70,24 @@ impl Host {
     ///
     /// [`Missing`] where namespaces cannot be created or the image cannot be made.
     pub fn image() -> Result<PathBuf, Missing> {
+        Host::image_of("host")
+    }
+
+    /// The same with a container runtime, for a real kubelet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::image`].
+    pub fn node_image() -> Result<PathBuf, Missing> {
+        Host::image_of("node")
+    }
+
+    fn image_of(kind: &str) -> Result<PathBuf, Missing> {
         require::namespaces()?;
         require::program("mmdebstrap")?;
         let script = scripts().join("image");
-        let name = "host-".to_owned() + &cache::digest(&fs::read(&script).unwrap_or_default());
-        let filled = cache::filled(&name, |folder| run(Command::new(script).arg(folder.join("root"))));
+        let name = format!("{kind}-{}", cache::digest(&fs::read(&script).unwrap_or_default()));
+        let filled = cache::filled(&name, |folder| run(Command::new(script).arg(folder.join("root")).arg(kind)));
         let folder = filled.map_err(|e| Missing(format!("the image of hosts cannot be made: {e:#}")))?;
         Ok(folder.join("root"))
     }

@@ -4,6 +4,7 @@
 
 pub mod api_server;
 pub mod cache;
+pub mod cluster;
 pub mod fault_proxy;
 pub mod host;
 pub mod pki;

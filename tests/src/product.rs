@@ -10,6 +10,19 @@ pub fn collector() -> Command {
     command(PATH.get_or_init(|| built("collector", "dossier-collect")))
 }
 
+/// The collector as it is shipped in one point: a static program, which alone runs in a pod that holds nothing else.
+pub fn static_collector() -> Command {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    command(PATH.get_or_init(|| {
+        let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let mut cargo = cargo("collector", "dossier-collect");
+        // With --target the flags are not those of build scripts, which are linked as usual.
+        cargo.args(["--target", &target]).env("RUSTFLAGS", "-C target-feature=+crt-static");
+        cargo.env("CARGO_PROFILE_DEV_STRIP", "symbols").env("CARGO_PROFILE_DEV_DEBUG", "false");
+        executable(cargo, "dossier-collect")
+    }))
+}
+
 /// The analyzer, `dossier`.
 pub fn analyzer() -> Command {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -32,9 +45,17 @@ fn command(path: &PathBuf) -> Command {
 ///
 /// Where it does not build.
 fn built(package: &str, program: &str) -> PathBuf {
+    executable(cargo(package, program), program)
+}
+
+fn cargo(package: &str, program: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--message-format=json", "--package", package, "--bin", program]);
     cargo.current_dir(workspace()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    cargo
+}
+
+fn executable(mut cargo: Command, program: &str) -> PathBuf {
     let output = cargo.output().expect("cargo runs");
     assert!(output.status.success(), "{program} does not build");
     let messages = String::from_utf8_lossy(&output.stdout);

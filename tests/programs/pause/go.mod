@@ -1,0 +1,3 @@
+module dossier.test/pause
+
+go 1.21

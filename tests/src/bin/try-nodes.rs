@@ -1,0 +1,324 @@
+//! Tries `dossier-collect --nodes` on a cluster with real nodes, and says of each thing it tried whether it went as it
+//! should: `ok NAME`, or `failed NAME: why`. `end_to_end/reach.rs` runs it and names what must be ok. It is a program of its
+//! own because it works in namespaces of its own.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Scope, verify};
+use tests::cluster::{Cluster, enter_namespaces};
+use tests::{User, product};
+
+/// Something that is tried, and its name.
+type Try = (&'static str, fn(&mut Cluster) -> Result<()>);
+
+const TRIES: [Try; 7] = [
+    ("every node is read by exec", by_exec),
+    ("a blocked port 10250 is gone round", gone_round),
+    ("without the right to exec and to make roles the deciding lines come", deciding_lines),
+    ("signals leave a bundle and nothing in the cluster", signals),
+    ("cleanup finds what a killed run left", killed),
+    ("a namespace that refuses the pods is named", refused),
+    // Last, because the node does not come back.
+    ("a node that is gone gets no pod and its command is printed", gone),
+];
+
+fn main() -> ExitCode {
+    let cluster = enter_namespaces().and_then(|()| Cluster::start());
+    let mut cluster = match cluster {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            println!("failed cluster: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let mut all_ok = true;
+    for (name, attempt) in TRIES.iter().filter(|(name, _)| name.contains(&wanted)) {
+        let tried = attempt(&mut cluster).and_then(|()| nothing_left(&cluster));
+        all_ok &= tried.is_ok();
+        match tried {
+            Ok(()) => println!("ok {name}"),
+            Err(error) => println!("failed {name}: {}", format!("{error:#}").replace('\n', " / ")),
+        }
+    }
+    if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A run of the collector, and the bundle that it wrote.
+struct Ran {
+    code: Option<i32>,
+    said: String,
+    bundle: Option<Bundle>,
+    took: Duration,
+}
+
+/// The collector as a customer runs it, ready for more arguments; it writes `bundle.zip` in a folder of its own.
+fn collector(cluster: &Cluster, user: User, folder: &tempfile::TempDir) -> (Command, PathBuf) {
+    let mut command = product::static_collector();
+    let target = folder.path().join("bundle.zip");
+    command.arg("--kubeconfig").arg(cluster.server.kubeconfig(user)).arg("--out").arg(&target);
+    (command, target)
+}
+
+fn run(cluster: &Cluster, user: User, arguments: &[&str]) -> Result<Ran> {
+    let folder = tempfile::tempdir()?;
+    let (mut command, target) = collector(cluster, user, &folder);
+    let began = Instant::now();
+    let output = command.args(arguments).output().context("cannot run the collector")?;
+    ran(&output, &target, began.elapsed())
+}
+
+fn ran(output: &Output, target: &std::path::Path, took: Duration) -> Result<Ran> {
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let bundle = match std::fs::read(target) {
+        Ok(bytes) => Some(Bundle::from_bytes(target, bytes, Limits::default())?),
+        Err(_) => None,
+    };
+    if let Some(bundle) = &bundle {
+        let wrong = verify::verify(bundle);
+        ensure!(wrong.is_empty(), "the bundle contradicts its manifest: {wrong:?}");
+    }
+    Ok(Ran { code: output.status.code(), said, bundle, took })
+}
+
+impl Ran {
+    fn items(&self) -> Result<&[ItemRecord]> {
+        Ok(&self.bundle.as_ref().with_context(|| format!("there is no bundle: {}", self.said))?.manifest().items)
+    }
+
+    fn of<'a>(&'a self, node: &str) -> Result<impl Iterator<Item = &'a ItemRecord> + use<'a>> {
+        let scope = Scope::Node(node.to_owned());
+        Ok(self.items()?.iter().filter(move |item| item.scope == scope))
+    }
+
+    /// The record of how a node was reached.
+    fn reach(&self, node: &str) -> Result<&ItemRecord> {
+        let mut records = self.of(node)?.filter(|item| item.id == "node.reach");
+        records.next().with_context(|| format!("{node} has no record: {}", self.said))
+    }
+
+    /// That a node's evidence is there, as the collector on the host itself would give it.
+    fn is_whole(&self, node: &str) -> Result<()> {
+        let statuses: BTreeMap<&str, ItemStatus> = self.of(node)?.map(|item| (item.id.as_str(), item.status)).collect();
+        let reach = self.reach(node)?;
+        ensure!(reach.status == ItemStatus::Ok, "{node}: {:?} {:?}", reach.status, reach.reason);
+        for id in [
+            "node.ip.link",
+            "node.sysctl",
+            "node.iptables.nft-v4",
+            "node.log.journal-kubelet",
+            "node.system.os-release",
+        ] {
+            ensure!(statuses.get(id) == Some(&ItemStatus::Ok), "{node}: {id} is {:?}", statuses.get(id));
+        }
+        let bad: Vec<_> =
+            self.of(node)?.filter(|item| item.status.makes_partial()).map(|item| (&item.id, &item.reason)).collect();
+        ensure!(bad.is_empty(), "{node}: {bad:?}");
+        let hosts = &self.bundle.as_ref().context("there is a bundle")?.manifest().hosts;
+        ensure!(
+            hosts.iter().any(|host| host.node == node && host.privileged),
+            "{node} is not among the hosts: {hosts:?}"
+        );
+        Ok(())
+    }
+
+    /// What came of the log of the pod of DNS on a node.
+    fn log_status(&self, pod: &str) -> Result<ItemStatus> {
+        let scope = Scope::Pod("kube-system".to_owned(), pod.to_owned());
+        let mut logs = self.items()?.iter().filter(|item| item.scope == scope);
+        Ok(logs.next().with_context(|| format!("no log of {pod} was asked for"))?.status)
+    }
+}
+
+fn by_exec(cluster: &mut Cluster) -> Result<()> {
+    for node in ["quay-1", "quay-2"] {
+        let pod = format!(
+            r#"{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "dns-{node}", "namespace": "kube-system", "labels": {{"k8s-app": "kube-dns"}}}},
+            "spec": {{"nodeName": "{node}", "hostNetwork": true, "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1, "tolerations": [{{"operator": "Exists"}}],
+            "containers": [{{"name": "c", "image": "dossier.test/pause:1", "imagePullPolicy": "Never"}}]}}}}"#
+        );
+        cluster.server.load(&pod)?;
+        cluster.kubectl(&[
+            "wait",
+            "-n",
+            "kube-system",
+            "--for=condition=Ready",
+            "--timeout=60s",
+            "pod",
+            &format!("dns-{node}"),
+        ])?;
+    }
+    let ran = run(cluster, User::Admin, &["--nodes", "all"])?;
+    ensure!(ran.code == Some(0), "exit code {:?}: {}", ran.code, ran.said);
+    // quay-2 has no CNI and says NotReady: its kubelet answers, so that it is no worse off.
+    for node in ["quay-1", "quay-2"] {
+        ran.is_whole(node)?;
+        ensure!(ran.log_status(&format!("dns-{node}"))? == ItemStatus::Empty, "the pod of {node} says nothing");
+    }
+    println!("# two nodes by exec in {:.1} s", ran.took.as_secs_f64());
+    Ok(())
+}
+
+fn gone_round(cluster: &mut Cluster) -> Result<()> {
+    cluster.on("quay-1", &["ufw", "--force", "enable"])?;
+    cluster.on("quay-1", &["ufw", "default", "allow", "incoming"])?;
+    cluster.on("quay-1", &["ufw", "deny", "10250/tcp"])?;
+    cluster.block("quay-2", true)?;
+    let ran = run(cluster, User::Admin, &["--nodes", "all"]);
+    cluster.block("quay-2", false)?;
+    cluster.on("quay-1", &["ufw", "disable"])?;
+    let ran = ran?;
+    for node in ["quay-1", "quay-2"] {
+        ran.is_whole(node)?;
+        let reason = ran.reach(node)?.reason.clone().unwrap_or_default();
+        let address = cluster.node_of(node).address;
+        ensure!(reason.contains(&format!("port 10250 of {address}")), "{node}: {reason}");
+    }
+    // Logs go the same way and come no more where all packets vanish; ufw lets those of old connections pass, and the API
+    // server keeps one to each kubelet.
+    let log = ran.log_status("dns-quay-2")?;
+    ensure!(matches!(log, ItemStatus::Unreachable | ItemStatus::Timeout), "the log is {log}");
+    let ufw = ran.bundle.as_ref().context("there is a bundle")?.read("nodes/quay-1/firewall/ufw-status.txt")?;
+    ensure!(String::from_utf8_lossy(&ufw).contains("10250/tcp"), "ufw tells the rule");
+    ensure!(ran.code == Some(2), "exit code {:?}: the logs are missing", ran.code);
+    println!("# two nodes without exec in {:.1} s", ran.took.as_secs_f64());
+    Ok(())
+}
+
+fn deciding_lines(cluster: &mut Cluster) -> Result<()> {
+    cluster.server.load(SOME_RIGHTS)?;
+    cluster.on("quay-1", &["sysctl", "-w", "net.ipv4.ip_forward=0"])?;
+    cluster.on("quay-1", &["iptables", "-I", "INPUT", "-p", "tcp", "--dport", "8472", "-j", "DROP"])?;
+    let ran = run(cluster, User::Viewer, &["--nodes", "quay-1", "--node-namespace", "default"]);
+    cluster.on("quay-1", &["iptables", "-D", "INPUT", "-p", "tcp", "--dport", "8472", "-j", "DROP"])?;
+    let ran = ran?;
+    ensure!(ran.code == Some(2), "exit code {:?}: {}", ran.code, ran.said);
+    let reason = ran.reach("quay-1")?.reason.clone().unwrap_or_default();
+    ensure!(reason.contains("pods/exec") || reason.contains("exec"), "{reason}");
+    let digest = ran.bundle.as_ref().context("there is a bundle")?.read("nodes/quay-1/reach-digest.txt");
+    let digest =
+        String::from_utf8_lossy(&digest.with_context(|| format!("there is no digest: {reason}"))?).into_owned();
+    for line in ["net.ipv4.ip_forward = 0\n", "--dport 8472 -j DROP\n"] {
+        ensure!(digest.contains(line), "{line:?} is not in the digest: {digest}");
+    }
+    ensure!(ran.said.contains("dossier-collect node --node-name quay-1 --out quay-1.zip"), "{}", ran.said);
+    Ok(())
+}
+
+/// The collector is ended in the middle of its work on nodes, at moments that differ.
+fn signals(cluster: &mut Cluster) -> Result<()> {
+    for (signal, after) in [("INT", 700), ("TERM", 1_500), ("HUP", 2_500)] {
+        let folder = tempfile::tempdir()?;
+        let (mut command, target) = collector(cluster, User::Admin, &folder);
+        let child = command.args(["--nodes", "all"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        wait_for_pods(cluster)?;
+        std::thread::sleep(Duration::from_millis(after));
+        tests::programs::run(Command::new("kill").args(["-s", signal, &child.id().to_string()]))?;
+        let began = Instant::now();
+        let output = child.wait_with_output()?;
+        ensure!(output.status.signal().is_none(), "{signal} ended it");
+        let ran = ran(&output, &target, began.elapsed())?;
+        ensure!(matches!(ran.code, Some(0 | 2)), "{signal}: exit code {:?}: {}", ran.code, ran.said);
+        ran.items()?;
+        nothing_left(cluster).with_context(|| format!("after {signal}"))?;
+    }
+    Ok(())
+}
+
+fn killed(cluster: &mut Cluster) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut command, _) = collector(cluster, User::Admin, &folder);
+    let mut child = command.args(["--nodes", "all"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    wait_for_pods(cluster)?;
+    child.kill()?;
+    child.wait()?;
+    ensure!(nothing_left(cluster).is_err(), "a killed run cannot remove anything");
+    let mut cleanup = product::static_collector();
+    let output = cleanup.arg("cleanup").arg("--kubeconfig").arg(cluster.server.kubeconfig(User::Admin)).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.code() == Some(0) && said.contains("removed /api/v1/namespaces/default/pods/dossier-"),
+        "{said}"
+    );
+    Ok(())
+}
+
+fn refused(cluster: &mut Cluster) -> Result<()> {
+    cluster.kubectl(&["create", "namespace", "strict"])?;
+    cluster.kubectl(&["label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted"])?;
+    let ran = run(cluster, User::Admin, &["--nodes", "all", "--node-namespace", "strict"])?;
+    ensure!(ran.code == Some(2), "exit code {:?}", ran.code);
+    for node in ["quay-1", "quay-2"] {
+        let record = ran.reach(node)?;
+        let reason = record.reason.clone().unwrap_or_default();
+        ensure!(record.status == ItemStatus::Forbidden, "{:?} {reason}", record.status);
+        ensure!(reason.contains("violates PodSecurity") && reason.contains("--node-namespace"), "{reason}");
+    }
+    Ok(())
+}
+
+fn gone(cluster: &mut Cluster) -> Result<()> {
+    cluster.take_away("quay-2")?;
+    let ran = run(cluster, User::Admin, &["--nodes", "all"])?;
+    ensure!(ran.code == Some(2), "exit code {:?}: {}", ran.code, ran.said);
+    ran.is_whole("quay-1")?;
+    let record = ran.reach("quay-2")?;
+    let reason = record.reason.clone().unwrap_or_default();
+    ensure!(record.status == ItemStatus::Unreachable, "{:?} {reason}", record.status);
+    ensure!(
+        reason.contains("silent since") && ran.said.contains("dossier-collect node --node-name quay-2"),
+        "{reason}"
+    );
+    ensure!(format!("{:?}", record.source).contains("nothing was created"), "{:?}", record.source);
+    Ok(())
+}
+
+/// Waits until the collector's pods are there.
+fn wait_for_pods(cluster: &Cluster) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while cluster.get(&["pods", "-A", "-l", OWNER])?["items"].as_array().is_none_or(Vec::is_empty) {
+        ensure!(Instant::now() < deadline, "the collector made no pod");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+const OWNER: &str = "app.kubernetes.io/managed-by=dossier-collect";
+
+/// That neither the cluster nor its hosts hold anything of the collector's.
+fn nothing_left(cluster: &Cluster) -> Result<()> {
+    let kinds = "pods,configmaps,serviceaccounts,roles,rolebindings";
+    let left = cluster.get(&[kinds, "-A", "-l", OWNER])?;
+    let names: Vec<_> = left["items"].as_array().into_iter().flatten().map(|item| &item["metadata"]["name"]).collect();
+    ensure!(names.is_empty(), "left in the cluster: {names:?}");
+    for node in cluster.nodes.iter().filter(|node| node.host.is_some()) {
+        let processes = cluster.on(node.name, &["ps", "-eo", "comm="])?;
+        let ours = processes.lines().filter(|comm| comm.starts_with("dossier") || comm.starts_with("stage0"));
+        let ours: Vec<_> = ours.collect();
+        if !ours.is_empty() {
+            bail!("left on {}: {ours:?}", node.name);
+        }
+    }
+    Ok(())
+}
+
+/// May make pods and ConfigMaps, and neither exec nor accounts.
+const SOME_RIGHTS: &str = r"apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: pods-without-exec}
+rules:
+- {apiGroups: ['*'], resources: ['*'], verbs: [list]}
+- {apiGroups: [''], resources: [nodes, pods, events, configmaps], verbs: [get, list, create, delete, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: pods-without-exec}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: pods-without-exec}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: support}]
+";
