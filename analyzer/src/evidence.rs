@@ -68,6 +68,8 @@ impl Evidence {
             missing.reason = item.reason.clone();
         }
         if let Some(reach) = self.reach(scope).filter(|_| !asked) {
+            // Named as what is missing, so that a node that is gone is one gap and not one for each of its items.
+            missing.id.clone_from(&reach.id);
             missing.status = reach.status;
             missing.reason = reach.reason.clone();
         }
@@ -86,4 +88,58 @@ impl Evidence {
 /// Whether an item with this id serves this evidence id.
 fn serves(item: &str, id: &str) -> bool {
     item.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle::manifest::{Ended, FORMAT, Manifest, RunKind, Tool};
+    use bundle::{BundleWriter, ItemDraft, ItemEnd, Limits, Source};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_was_not_reached_says_so_for_all_its_evidence() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("b.zip");
+        let writer = BundleWriter::create(&target, "").unwrap();
+        let record = |id: &str, node: &str, status, reason: &str| {
+            let draft = ItemDraft {
+                id: id.to_owned(),
+                scope: Scope::Node(node.to_owned()),
+                source: Source::Computed(String::new()),
+                plan: id.to_owned(),
+            };
+            writer.record(draft, ItemEnd::because(status, reason), Timestamp::UNIX_EPOCH);
+        };
+        record("node.reach", "n1", ItemStatus::Unreachable, "its kubelet is silent");
+        record("node.reach", "n2", ItemStatus::Empty, "");
+        record("node.reach", "n3", ItemStatus::Timeout, "it broke off");
+        record("node.sysctl", "n3", ItemStatus::Forbidden, "permission denied");
+        let now = Timestamp::UNIX_EPOCH;
+        let tool = Tool { name: "dossier-collect".to_owned(), version: "0".to_owned() };
+        let manifest = Manifest {
+            format: FORMAT,
+            tool,
+            kind: RunKind::Cluster,
+            started: now,
+            finished: now,
+            ended: Ended::Done,
+            cluster: None,
+            hosts: Vec::new(),
+            clocks: Vec::new(),
+            limits: Vec::new(),
+            symptom: None,
+            merged: None,
+            items: Vec::new(),
+        };
+        writer.finish(manifest).unwrap();
+        let evidence = Evidence::new(Bundle::open(&target, Limits::default()).unwrap());
+        let need = |node: &str| evidence.need("node.sysctl", &Scope::Node(node.to_owned())).unwrap_err();
+        let gone = need("n1");
+        assert_eq!((gone.id.as_str(), gone.status), ("node.reach", ItemStatus::Unreachable));
+        assert_eq!(gone.reason.as_deref(), Some("its kubelet is silent"));
+        assert_eq!(need("n2").status, ItemStatus::NotRequested);
+        assert_eq!((need("n3").id.as_str(), need("n3").status), ("node.sysctl", ItemStatus::Forbidden));
+    }
 }

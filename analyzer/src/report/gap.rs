@@ -24,7 +24,7 @@ pub struct Gap {
     pub rules: Vec<String>,
 }
 
-/// All gaps, by evidence id.
+/// All gaps, that for which most checks wait first, then by evidence id.
 pub fn gaps(findings: &Findings) -> Vec<Gap> {
     type Key = (String, &'static str, Option<String>);
     let mut gaps: BTreeMap<Key, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
@@ -36,7 +36,8 @@ pub fn gaps(findings: &Findings) -> Vec<Gap> {
             rules.insert(check.rule.clone());
         }
     }
-    gaps.into_iter()
+    let mut gaps: Vec<Gap> = gaps
+        .into_iter()
         .map(|((id, status, reason), (scopes, rules))| Gap {
             id,
             status,
@@ -44,5 +45,7 @@ pub fn gaps(findings: &Findings) -> Vec<Gap> {
             where_: listed(scopes.into_iter()),
             rules: rules.into_iter().collect(),
         })
-        .collect()
+        .collect();
+    gaps.sort_by_key(|gap| std::cmp::Reverse(gap.rules.len()));
+    gaps
 }

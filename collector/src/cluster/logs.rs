@@ -168,7 +168,8 @@ impl Logs {
             self.answered.fetch_add(1, Ordering::Relaxed);
             self.write(wanted, draft.clone(), answer.body)
         });
-        if let Err(failure) = taken {
+        if let Err(mut failure) = taken {
+            failure.reason = of_node(&failure, &wanted.node);
             if matches!(failure.status, ItemStatus::Unreachable | ItemStatus::Timeout) {
                 self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted.node.clone());
             }
@@ -235,6 +236,16 @@ impl Wanted {
     }
 }
 
+/// The reason, the same for all logs that a node's kubelet keeps to itself: the request of each names its own path.
+fn of_node(failure: &Failure, node: &str) -> String {
+    match failure.reason.split_once("/containerLogs/").and_then(|(_, rest)| rest.split_once("\": ")) {
+        Some((_, why)) if failure.status == ItemStatus::Unreachable => {
+            format!("the kubelet of {node} does not answer the API server: {why}")
+        }
+        _ => failure.reason.clone(),
+    }
+}
+
 /// A failure of the way from API server to kubelet is told from one of the API server; a log that is not there is a fact.
 pub(crate) fn of_kubelet(failure: Failure) -> Failure {
     const GONE: &[&str] = &["previous terminated container", "is waiting to start", "is not available", "not found"];
@@ -279,6 +290,19 @@ mod tests {
             ItemStatus::Absent
         );
         assert_eq!(status(403, "forbidden"), ItemStatus::Forbidden);
+    }
+
+    #[test]
+    fn all_logs_of_a_silent_kubelet_have_one_reason() {
+        let said =
+            "Get \"https://10.0.0.5:10250/containerLogs/a/b/c?tailLines=5\": dial tcp 10.0.0.5:10250: i/o timeout";
+        let failure = of_kubelet(Failure::answered(500, "", said, None));
+        assert_eq!(
+            of_node(&failure, "n1"),
+            "the kubelet of n1 does not answer the API server: dial tcp 10.0.0.5:10250: i/o timeout"
+        );
+        let other = Failure::answered(403, "Forbidden", "no", None);
+        assert_eq!(of_node(&other, "n1"), other.reason);
     }
 
     #[test]
