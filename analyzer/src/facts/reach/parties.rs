@@ -97,12 +97,12 @@ fn uplink_address(node: &Node) -> Option<IpAddr> {
 fn neighbour(node: &Node, own: IpAddr) -> Option<IpAddr> {
     let gateways =
         node.routes.routes().iter().filter(|route| &*route.table == "main" && route.kind == RouteType::Unicast);
-    let gateway = gateways.flat_map(|route| &route.hops).filter_map(|hop| hop.gateway);
+    let mut gateway = gateways.flat_map(|route| &route.hops).filter_map(|hop| hop.gateway);
     let on_link = |address: &IpAddr| {
         let own_link = node.links.iter().flat_map(|link| &link.addresses).find(|known| known.local == own);
         own_link.is_some_and(|known| known.network().contains(*address))
     };
-    if let Some(gateway) = gateway.filter(on_link).next() {
+    if let Some(gateway) = gateway.find(on_link) {
         return Some(gateway);
     }
     let known = node.links.iter().flat_map(|link| &link.addresses).find(|known| known.local == own)?;
