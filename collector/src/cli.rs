@@ -44,7 +44,7 @@ const EXIT_CODES: &str = "Exit codes: 0 complete, 2 partial (the manifest says w
 enum Command {
     /// Reads the host that this runs on; needs no API server. Best run as root.
     #[command(after_help = EXIT_CODES)]
-    Node(NodeRun),
+    Node(Box<NodeRun>),
     /// Removes what a run with --nodes that was killed left in the cluster, found by its label.
     #[command(after_help = "Exit codes: 0 nothing is left, 2 something is, 3 the cluster cannot be asked, 64 usage.")]
     Cleanup(cleanup::Options),
@@ -204,6 +204,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
     match cli.command {
         Some(Command::Node(run)) => {
+            let run = *run;
             let plan = Plan::new(node::plan(&run.node).into_iter().chain(attach::plan(&run.output.attach)));
             let name = run.node.node_name();
             let job = Job {
