@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::way::endpoint::Endpoint;
 use crate::way::{self, Protocol, Question, World, battery, drawing};
 
-/// Walks one packet through the bundle, there and back: does it pass, what does the client see, which line decides.
+/// Would this packet pass, and if not, which line stops it?
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Ends: pod/NAMESPACE/NAME:PORT, service/NAMESPACE/NAME:PORT, node/NAME:PORT, IP:PORT, [IPv6]:PORT
