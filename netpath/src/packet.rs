@@ -201,6 +201,15 @@ impl Packet {
         self.ports().map(|ports| ports.1)
     }
 
+    /// The same packet for another destination, as translation would make it.
+    #[must_use]
+    pub fn towards(&self, destination: IpAddr, port: u16) -> Self {
+        let mut packet = self.clone();
+        packet.destination = destination;
+        packet.set_destination_port(port);
+        packet
+    }
+
     pub(crate) fn set_source_port(&mut self, port: u16) {
         if let Transport::Ports { source, .. } | Transport::Tcp { source, .. } | Transport::Sctp { source, .. } =
             &mut self.transport

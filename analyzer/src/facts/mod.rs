@@ -9,6 +9,7 @@
 //! config_map.rs flannel.rs tunnel/ service_proxy.rs api_health.rs provider.rs    what components are told, and do
 //! address_plan/    which addresses are for what, and where two want the same
 //! policy/          policies, what enforces them, and the ends of flows
+//! cloud.rs         a cloud's security groups
 //! component.rs     which pods and workloads are of a known component
 //! certificates.rs  all certificates, of the cluster and of its nodes
 //! cluster.rs       the root `cluster`
@@ -26,6 +27,7 @@
 pub mod address_plan;
 pub mod api_health;
 pub mod certificates;
+pub mod cloud;
 pub mod cluster;
 pub mod component;
 pub mod config_map;
@@ -46,7 +48,7 @@ pub mod provider;
 pub mod quantity;
 pub mod reach;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod service;
 pub mod service_proxy;
 pub mod subject;
@@ -106,6 +108,7 @@ struct Store {
     config_maps: Part<Vec<ConfigMap>>,
     usage: Part<Usage>,
     policies: Part<Policies>,
+    clouds: Part<cloud::Clouds>,
     namespaces: Part<Namespaces>,
     enforcer: OnceLock<Enforcer>,
     kube_proxy_as_pods: OnceLock<bool>,
@@ -144,6 +147,7 @@ impl Facts {
             config_maps: OnceLock::new(),
             usage: OnceLock::new(),
             policies: OnceLock::new(),
+            clouds: OnceLock::new(),
             namespaces: OnceLock::new(),
             enforcer: OnceLock::new(),
             kube_proxy_as_pods: OnceLock::new(),
@@ -253,6 +257,11 @@ impl Facts {
     /// The policies of the cluster, of every kind.
     pub fn policies(&self) -> &Policies {
         &self.0.policies.get_or_init(|| policy::read(self.evidence())).0
+    }
+
+    /// The security groups of the cloud that the cluster runs in.
+    pub fn clouds(&self) -> &cloud::Clouds {
+        &self.0.clouds.get_or_init(|| cloud::read(self.evidence())).0
     }
 
     /// The labels of the namespaces, by name.

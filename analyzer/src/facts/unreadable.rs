@@ -37,9 +37,10 @@ pub fn of(facts: &Facts, kind: SubjectKind) -> Vec<Unreadable> {
             facts.usage();
             facts.policies();
             facts.namespaces();
+            facts.clouds();
             let lists = [parsed(&store.events), parsed(&store.subnet_states)];
             let others = [parsed(&store.config_maps), parsed(&store.usage)];
-            let policies = [parsed(&store.policies), parsed(&store.namespaces)];
+            let policies = [parsed(&store.policies), parsed(&store.namespaces), parsed(&store.clouds)];
             [lists.concat(), others.concat(), policies.concat()].concat()
         }
         // Of the certificates on nodes, Node answers for the files.

@@ -153,9 +153,9 @@ pub struct Fix {
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Change {
-    /// Where it is made: `node/NAME`, or `cluster`.
+    /// Where it is made: `node/NAME`, `cluster`, or `cloud`.
     pub at: String,
-    /// Who manages what is changed: `ufw`, `firewalld`, `docker`, `kube-proxy`, `network-policy`, `unknown` …
+    /// Who manages what is changed: `ufw`, `firewalld`, `docker`, `kube-proxy`, `network-policy`, `security-group`, `unknown` …
     pub owner: String,
     /// The command or the edit, in the owner's language.
     pub command: String,

@@ -9,6 +9,7 @@ use netpath::source::Cited;
 use netpath::walk::{Entry, Outcome, Verdict};
 
 use super::answer::Direction;
+use super::gate::Gate;
 
 /// A packet's way through one node.
 #[derive(Debug, Clone)]
@@ -94,6 +95,8 @@ pub struct Flight {
     pub cited: Option<(Cited, Direction)>,
     /// Whether the last leg ended it.
     pub stopped_by_leg: bool,
+    /// The gate that ended it, where one did.
+    pub closed: Option<Arc<Gate>>,
 }
 
 impl Flight {

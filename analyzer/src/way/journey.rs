@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use netpath::answer::{ClientSees, recognized, reply_to, stopped};
+use netpath::answer::{ClientSees, Decision, recognized, reply_to, stopped};
 use netpath::conntrack::Connection;
 use netpath::node::Node;
 use netpath::packet::Packet;
@@ -13,6 +13,7 @@ use netpath::walk::{Delivery, Entry, Outcome, Verdict, explore};
 
 use super::answer::Direction;
 use super::flight::{Arrival, Flight, Leg, Remark, Station, Trail};
+use super::gate::{self, Gate};
 use super::world::{Place, World};
 use crate::citation::Citation;
 use crate::facts::node::sockets::Listening;
@@ -68,7 +69,11 @@ impl Journey<'_> {
     pub fn flights(&self) -> Vec<Flight> {
         let mut flights = Vec::new();
         let trail = Trail { probability: 1.0, ..Trail::default() };
-        self.forward(self.start.clone(), trail, &mut flights);
+        let from_outside = self.world.place_of(self.packet.source).is_none();
+        let gates = if from_outside { self.groups(&self.packet) } else { Vec::new() };
+        if let Some(trail) = self.through(gates, trail, &mut flights) {
+            self.forward(self.start.clone(), trail, &mut flights);
+        }
         flights
     }
 
@@ -86,7 +91,12 @@ impl Journey<'_> {
                 continue;
             }
             match self.next(node, &station, &outcome) {
-                Next::Arrived(arrival, end) => self.arrive(&station, arrival, &end, trail, flights),
+                Next::Arrived(arrival, end) => {
+                    let leaves = matches!(end, End::Beyond { .. });
+                    let gates = if leaves { self.groups(&arrival.packet) } else { Vec::new() };
+                    let Some(trail) = self.through(gates, trail, flights) else { continue };
+                    self.arrive(&station, arrival, &end, trail, flights);
+                }
                 Next::Enters(next) => {
                     let on = |trail: Trail, flights: &mut Vec<Flight>| self.forward(next.clone(), trail, flights);
                     self.across(node, &station.node, &next, &outcome, Direction::Forward, trail, flights, &on);
@@ -108,14 +118,35 @@ impl Journey<'_> {
         };
         if here || self.one_node {
             let arrival = Arrival { packet: packet.clone(), who: self.who(packet), interface: None };
-            flights.push(self.unknown_end(trail.clone(), Some(arrival), &what));
+            if let Some(trail) = self.through(self.policies(&arrival.packet), trail.clone(), flights) {
+                flights.push(self.unknown_end(trail, Some(arrival), &what));
+            }
         } else if let Some(next) = self.station_of(packet, None, &station.node) {
             self.forward(next, trail.clone(), flights);
+        } else if self.is_stopped_at_every_endpoint(&trail, flights) {
+            return;
         } else {
             // A Service's address is only turned into an endpoint by the node that is not there.
             flights.push(self.unknown_end(trail.clone(), None, &what));
         }
         flights.push(ended(trail, Verdict::Drop, ClientSees::Timeout, what));
+    }
+
+    /// Whether policies stop a packet for a Service whichever of its endpoints is chosen, so that the node that chooses
+    /// does not matter.
+    fn is_stopped_at_every_endpoint(&self, trail: &Trail, flights: &mut Vec<Flight>) -> bool {
+        let packets = gate::translations(self.world, &self.packet);
+        let mut stopped = Vec::new();
+        let share = 1.0 / packets.len().max(1) as f64;
+        for packet in &packets {
+            let trail = Trail { probability: trail.probability * share, ..trail.clone() };
+            if self.through(self.policies(packet), trail, &mut stopped).is_some() {
+                return false;
+            }
+        }
+        let all = !packets.is_empty();
+        flights.extend(stopped);
+        all
     }
 
     fn unknown_end(&self, trail: Trail, arrival: Option<Arrival>, why: &str) -> Flight {
@@ -254,7 +285,15 @@ impl Journey<'_> {
             Some(Delivery::Sent { interface: Some(interface), .. }) => node.link(interface),
             _ => None,
         };
-        let Some(tunnel) = out.and_then(super::overlay::of) else { return go_on(trail, flights) };
+        let forward = direction == Direction::Forward;
+        let Some(tunnel) = out.and_then(super::overlay::of) else {
+            // Security groups let the answers of what they let pass pass too.
+            let gates = if forward { self.groups(&next.packet) } else { Vec::new() };
+            return match self.through(gates, trail, flights) {
+                Some(trail) => go_on(trail, flights),
+                None => {}
+            };
+        };
         let v6 = next.packet.destination.is_ipv6();
         let ends = (self.world.address_of_node(name, v6), self.world.address_of_node(&next.node, v6));
         let (Some(source), Some(destination)) = ends else {
@@ -270,6 +309,8 @@ impl Journey<'_> {
                 flights.push(outer_lost(trail, name, &label, direction));
                 continue;
             };
+            let gates = if forward { self.groups(&sent) } else { Vec::new() };
+            let Some(trail) = self.through(gates, trail, flights) else { continue };
             let Some(target) = self.world.node(&next.node) else {
                 go_on(trail, flights);
                 continue;
@@ -305,11 +346,11 @@ impl Journey<'_> {
             .collect()
     }
 
-    fn arrive(&self, station: &Station, arrival: Arrival, end: &End, mut trail: Trail, flights: &mut Vec<Flight>) {
+    fn arrive(&self, station: &Station, arrival: Arrival, end: &End, trail: Trail, flights: &mut Vec<Flight>) {
         if let Some(flight) = self.unanswered_neighbour(station, &arrival, &trail) {
             return flights.push(flight);
         }
-        trail.doubts.extend(self.policy_doubts(&arrival));
+        let Some(mut trail) = self.through(self.policies(&arrival.packet), trail, flights) else { return };
         let mut heard = ClientSees::Connected;
         let mut why = "the packet and its answer pass".to_owned();
         let mut cited = None;
@@ -338,14 +379,43 @@ impl Journey<'_> {
         }
     }
 
-    /// NetworkPolicies are not judged here: where a pod at either end has any in its namespace, they may decide.
-    fn policy_doubts(&self, arrival: &Arrival) -> Vec<String> {
-        let pod = |address| match self.world.place_of(address) {
-            Some(Place::Pod(place)) if !self.one_node => self.world.pod(*place),
-            _ => None,
-        };
-        let ends = [pod(self.packet.source), pod(arrival.packet.destination)];
-        ends.into_iter().flatten().filter_map(|pod| self.world.policy_doubt(&pod.namespace)).collect()
+    /// Leads a packet through gates: nothing where one of them is surely closed. One of which that is not known splits the
+    /// way.
+    fn through(&self, gates: Vec<Gate>, mut trail: Trail, flights: &mut Vec<Flight>) -> Option<Trail> {
+        for gate in gates {
+            if self.world.has_opened(&gate.key) {
+                continue;
+            }
+            let gate = Arc::new(gate);
+            let closed = |trail: Trail| Flight {
+                cited: gate.cited.clone().map(|cited| (cited, Direction::Forward)),
+                closed: Some(gate.clone()),
+                ..ended(trail, Verdict::Drop, ClientSees::Timeout, format!("{}: {}", gate.at, gate.why))
+            };
+            match gate.verdict {
+                Decision::Accept => trail.remarks.extend(gate.remark(trail.legs.len())),
+                Decision::Drop | Decision::Reject(_) => {
+                    trail.remarks.extend(gate.remark(trail.legs.len()));
+                    flights.push(closed(trail));
+                    return None;
+                }
+                Decision::Depends => {
+                    trail.assumptions.extend(gate.unknowns.iter().cloned());
+                    flights.push(closed(trail.clone()));
+                }
+            }
+        }
+        Some(trail)
+    }
+
+    /// The policies of the pods at both ends. Where a host's own way was asked for, none.
+    fn policies(&self, arrived: &Packet) -> Vec<Gate> {
+        if self.one_node { Vec::new() } else { gate::policies(self.world, &self.packet, arrived) }
+    }
+
+    /// The security groups that a packet meets between machines.
+    fn groups(&self, packet: &Packet) -> Vec<Gate> {
+        if self.one_node { Vec::new() } else { gate::security_groups(self.world, packet) }
     }
 
     /// The next hop's neighbour entry may say that nobody answered there.
@@ -519,7 +589,7 @@ pub fn bridge_ports(node: &Node, bridge: &str, packet: &Packet) -> Option<Entry>
 }
 
 fn ended(trail: Trail, verdict: Verdict, sees: ClientSees, why: String) -> Flight {
-    Flight { trail, verdict, sees, why, arrival: None, cited: None, stopped_by_leg: false }
+    Flight { trail, verdict, sees, why, arrival: None, cited: None, stopped_by_leg: false, closed: None }
 }
 
 fn cut(mut trail: Trail) -> Flight {

@@ -7,6 +7,7 @@
 //! journey.rs    node after node, what lies between, the end, and the way back
 //! flight.rs     one course of a journey
 //! overlay.rs    what carries packets between nodes
+//! gate.rs       what decides beside nodes: policies, and a cloud's security groups
 //! verdict.rs    from all courses to one answer, with the fix tried out
 //! answer.rs     the contract of `--json`
 //! drawing.rs    the answer for people
@@ -21,6 +22,7 @@ pub mod battery;
 pub mod drawing;
 pub mod endpoint;
 mod flight;
+mod gate;
 mod groups;
 mod journey;
 mod overlay;
@@ -40,3 +42,6 @@ pub fn answer(world: &World<'_>, question: &Question) -> Result<PathAnswer, Ques
     let asked = question.resolve(world)?;
     Ok(verdict::answer(world, &asked))
 }
+
+#[cfg(test)]
+mod gate_tests;

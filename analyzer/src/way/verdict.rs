@@ -261,7 +261,7 @@ fn decides(cited: &Cited, direction: Direction, node: Option<&Arc<str>>) -> Deci
 
 /// The line that ended a course, or for one that arrives the last line that accepted the packet.
 fn deciding(world: &World<'_>, flight: &Flight) -> Option<Deciding> {
-    let last_node = flight.trail.legs.last().map(|leg| &leg.node);
+    let last_node = flight.trail.legs.last().map(|leg| &leg.node).filter(|_| flight.closed.is_none());
     if let Some((cited, direction)) = &flight.cited {
         return Some(decides(cited, *direction, last_node));
     }
@@ -299,39 +299,51 @@ fn packet_text(packet: &Packet) -> String {
 
 fn steps(world: &World<'_>, flight: &Flight) -> Vec<Step> {
     let mut all = Vec::new();
-    for (at, leg) in flight.trail.legs.iter().enumerate() {
-        all.extend(flight.trail.remarks.iter().filter(|remark| remark.after == at).map(|r| remark_step(r, leg)));
-        let Some(node) = world.node(&leg.node) else { continue };
-        let place = match &leg.outer {
-            Some(overlay) => format!("node/{} {overlay}", leg.node),
-            None => format!("node/{}", leg.node),
-        };
-        all.extend(walked::steps(node, &leg.outcome).into_iter().map(|step| Step {
-            direction: leg.direction,
-            at: place.clone(),
-            packet: packet_text(&leg.packet),
-            hook: step.hook.map(|hook| hook.chain_name().to_owned()),
-            table: step.table,
-            chain: step.chain,
-            file: step.cited.as_ref().map(|cited| cited.origin.file.to_string()),
-            line: step.cited.as_ref().map(|cited| cited.origin.line),
-            text: step.cited.map(|cited| cited.text),
-            effect: step.effect,
-            because: step.because,
-        }));
-    }
-    if let Some(last) = flight.trail.legs.last() {
-        let end = flight.trail.legs.len();
-        all.extend(flight.trail.remarks.iter().filter(|remark| remark.after >= end).map(|r| remark_step(r, last)));
+    let (trail, end) = (&flight.trail, flight.trail.legs.len());
+    for at in 0..=end {
+        let remarks = trail.remarks.iter().filter(|remark| remark.after == at);
+        all.extend(remarks.map(|remark| remark_step(remark, &packet_behind(flight, at))));
+        if let Some(leg) = trail.legs.get(at) {
+            all.extend(leg_steps(world, leg));
+        }
     }
     all
 }
 
-fn remark_step(remark: &super::flight::Remark, near: &Leg) -> Step {
+/// The packet as it is behind so many legs.
+fn packet_behind(flight: &Flight, legs: usize) -> String {
+    let own = |leg: &&Leg| leg.outer.is_none();
+    let before = flight.trail.legs.iter().take(legs).rev().find(own).map(|leg| &leg.outcome.skb.packet);
+    before.or_else(|| flight.trail.legs.first().map(|leg| &leg.packet)).map(packet_text).unwrap_or_default()
+}
+
+fn leg_steps(world: &World<'_>, leg: &Leg) -> Vec<Step> {
+    let Some(node) = world.node(&leg.node) else { return Vec::new() };
+    let place = match &leg.outer {
+        Some(overlay) => format!("node/{} {overlay}", leg.node),
+        None => format!("node/{}", leg.node),
+    };
+    let step = |step: walked::Step| Step {
+        direction: leg.direction,
+        at: place.clone(),
+        packet: packet_text(&leg.packet),
+        hook: step.hook.map(|hook| hook.chain_name().to_owned()),
+        table: step.table,
+        chain: step.chain,
+        file: step.cited.as_ref().map(|cited| cited.origin.file.to_string()),
+        line: step.cited.as_ref().map(|cited| cited.origin.line),
+        text: step.cited.map(|cited| cited.text),
+        effect: step.effect,
+        because: step.because,
+    };
+    walked::steps(node, &leg.outcome).into_iter().map(step).collect()
+}
+
+fn remark_step(remark: &super::flight::Remark, packet: &str) -> Step {
     Step {
         direction: remark.direction,
         at: remark.at.clone(),
-        packet: packet_text(&near.packet),
+        packet: packet.to_owned(),
         hook: None,
         table: None,
         chain: None,
@@ -349,23 +361,15 @@ fn fix(world: &World<'_>, asked: &Asked, flights: Vec<Flight>) -> Option<Fix> {
     let mut world = world.with_nothing();
     let mut flights = flights;
     for _ in 0..MOST_ROUNDS {
-        let Some((node, repair, changed)) = repair(&world, &flights) else { break };
+        let Some((changes, changed)) = opening(&world, &flights).or_else(|| repair(&world, &flights)) else { break };
         let before = fix.changes.len();
-        for change in repair.changes {
-            let change = Change {
-                at: format!("node/{node}"),
-                owner: owner_name(change.owner),
-                command: change.command,
-                answers: change.answers.as_ref().map(line),
-            };
+        for change in changes {
             if !fix.changes.contains(&change) {
                 fix.changes.push(change);
             }
         }
-        if fix.changes.len() == before {
-            break;
-        }
-        world = world.with(&node, changed);
+        let Some(changed) = changed.filter(|_| fix.changes.len() > before) else { break };
+        world = changed;
         flights = self::flights(&world, asked);
         if sees(&flights) == Sees::Connected {
             fix.verified = true;
@@ -375,8 +379,24 @@ fn fix(world: &World<'_>, asked: &Asked, flights: Vec<Flight>) -> Option<Fix> {
     (!fix.changes.is_empty()).then_some(fix)
 }
 
+/// Changes, and the world with them; none where judging again did not show that they help.
+type Changed<'a> = (Vec<Change>, Option<World<'a>>);
+
+/// The change of the policy or security group that stops the telling course.
+fn opening<'a>(world: &World<'a>, flights: &[Flight]) -> Option<Changed<'a>> {
+    let gate = telling(flights)?.closed.as_ref()?;
+    let change = |(command, answers): &(String, Option<Cited>)| Change {
+        at: gate.place.to_owned(),
+        owner: gate.owner.to_owned(),
+        command: command.clone(),
+        answers: answers.as_ref().map(line),
+    };
+    let changes: Vec<Change> = gate.changes.iter().map(change).collect();
+    (!changes.is_empty()).then(|| (changes, gate.verified.then(|| world.opening(&gate.key))))
+}
+
 /// The change on the node that stops the telling course.
-fn repair(world: &World<'_>, flights: &[Flight]) -> Option<(Arc<str>, walked::Fix, netpath::node::Node)> {
+fn repair<'a>(world: &World<'a>, flights: &[Flight]) -> Option<Changed<'a>> {
     let flight = telling(flights).filter(|flight| flight.stopped_by_leg)?;
     let last = flight.trail.legs.last()?;
     // The answer's way is repaired together with the packet's own through the same node.
@@ -392,7 +412,13 @@ fn repair(world: &World<'_>, flights: &[Flight]) -> Option<(Arc<str>, walked::Fi
         }
     };
     let (fix, changed) = walked::repair(world.node(&leg.node)?, &leg.packet, &leg.entry)?;
-    Some((leg.node.clone(), fix, changed))
+    let change = |change: walked::Change| Change {
+        at: format!("node/{}", leg.node),
+        owner: owner_name(change.owner),
+        command: change.command,
+        answers: change.answers.as_ref().map(line),
+    };
+    Some((fix.changes.into_iter().map(change).collect(), Some(world.with(&leg.node, changed))))
 }
 
 fn owner_name(owner: walked::Owner) -> String {

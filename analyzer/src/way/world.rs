@@ -1,8 +1,8 @@
 //! Who has which address, and the nodes to walk through.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use netpath::node::Node;
 
@@ -23,16 +23,16 @@ pub enum Place {
 pub struct World<'a> {
     facts: &'a Facts,
     addresses: Arc<HashMap<IpAddr, Place>>,
-    /// How many NetworkPolicies each namespace has; none where the list is not known.
-    policies: Arc<OnceLock<Option<BTreeMap<String, usize>>>>,
     /// Nodes with a change that is being tried.
     changed: BTreeMap<Arc<str>, Arc<Node>>,
+    /// Gates with a change that is being tried, which was judged again and lets the packet pass.
+    opened: BTreeSet<String>,
 }
 
 impl<'a> World<'a> {
     /// Indexes who has which address.
     pub fn new(facts: &'a Facts) -> World<'a> {
-        World { facts, addresses: Arc::new(index(facts)), policies: Arc::default(), changed: BTreeMap::new() }
+        World { facts, addresses: Arc::new(index(facts)), changed: BTreeMap::new(), opened: BTreeSet::new() }
     }
 
     /// The same world with one node changed.
@@ -42,13 +42,25 @@ impl<'a> World<'a> {
         World { changed, ..self.with_nothing() }
     }
 
+    /// The same world with one gate opened.
+    pub fn opening(&self, gate: &str) -> World<'a> {
+        let mut opened = self.opened.clone();
+        opened.insert(gate.to_owned());
+        World { opened, ..self.with_nothing() }
+    }
+
+    /// Whether a change of this gate is being tried.
+    pub fn has_opened(&self, gate: &str) -> bool {
+        self.opened.contains(gate)
+    }
+
     /// The same world, to be changed.
     pub fn with_nothing(&self) -> World<'a> {
         World {
             facts: self.facts,
             addresses: self.addresses.clone(),
-            policies: self.policies.clone(),
             changed: self.changed.clone(),
+            opened: self.opened.clone(),
         }
     }
 
@@ -98,18 +110,6 @@ impl<'a> World<'a> {
         !self.facts.pods().all().is_empty()
     }
 
-    /// What a namespace's NetworkPolicies leave open.
-    pub fn policy_doubt(&self, namespace: &str) -> Option<String> {
-        match self.policies.get_or_init(|| policies(self.facts)) {
-            Some(counts) => counts.get(namespace).map(|count| {
-                format!(
-                    "whether NetworkPolicies allow it ({count} in the namespace {namespace}, which are not judged here)"
-                )
-            }),
-            None => Some("whether NetworkPolicies allow it (their list is not in the bundle)".to_owned()),
-        }
-    }
-
     /// Who takes a packet on a node itself. None where its sockets were not collected.
     pub fn listening_on_node(&self, node: &str, protocol: &str, address: IpAddr, port: u16) -> Option<Listening> {
         Some(self.facts.node_files(node)?.sockets()?.listening(protocol, address, port))
@@ -133,22 +133,6 @@ fn own_address(node: &Node, v6: bool) -> Option<IpAddr> {
     };
     let uplink = node.interface_towards(somewhere).and_then(|name| global(node.link(&name)?));
     uplink.or_else(|| node.links.iter().filter(|link| !link.loopback && link.kind.is_none()).find_map(global))
-}
-
-/// How many NetworkPolicies each namespace has; none where nobody could list them.
-fn policies(facts: &Facts) -> Option<BTreeMap<String, usize>> {
-    let id = "api.netpol.networkpolicies";
-    facts.evidence().need(id, &bundle::Scope::Cluster).ok()?;
-    let mut counts = BTreeMap::new();
-    for item in facts.evidence().items(id, &bundle::Scope::Cluster) {
-        let Some(path) = &item.path else { continue };
-        let list: serde_json::Value = serde_json::from_slice(&facts.evidence().bundle().read(path).ok()?).ok()?;
-        let objects = list.get("items").and_then(serde_json::Value::as_array).into_iter().flatten();
-        for namespace in objects.filter_map(|object| object.pointer("/metadata/namespace")?.as_str()) {
-            *counts.entry(namespace.to_owned()).or_insert(0) += 1;
-        }
-    }
-    Some(counts)
 }
 
 fn index(facts: &Facts) -> HashMap<IpAddr, Place> {
