@@ -17,7 +17,7 @@ pub static SHAPE: RecordShape =
     RecordShape { name: "node", doc: "A node, from the API and from its folder in the bundle.", fields: &FIELDS };
 
 /// Fields that come from the API and from joins.
-static API: [Field; 31] = [
+static API: [Field; 32] = [
     Field::scalar("name", "Its name."),
     Field::scalar("known_to_api", "Whether the API's list has it; a bundle of one host has no such list."),
     Field::scalar("created", "When its object was created."),
@@ -67,6 +67,11 @@ static API: [Field; 31] = [
     },
     Field::record("reach", &reach::SHAPE, "What becomes on it of the packets that a cluster lives by."),
     Field::record("selftest", &node::selftest::SHAPE, "What the way from the API server to its kubelet came to."),
+    Field::record(
+        "kubelet_socket",
+        &node::listener::SHAPE,
+        "Whether its kubelet listens where the API server asks for it; undefined where its sockets or its address are not known.",
+    ),
     Field::record("nnc", &nnc::SHAPE, "Its NodeNetworkConfig."),
     Field {
         name: "events",
@@ -76,7 +81,7 @@ static API: [Field; 31] = [
 ];
 
 // The length stands as a number, because the shapes of these fields lead back here.
-static FIELDS: [Field; 31 + node::FIELDS.len()] = joined(&API, node::FIELDS);
+static FIELDS: [Field; 32 + node::FIELDS.len()] = joined(&API, node::FIELDS);
 
 /// The names of all nodes, sorted.
 pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
@@ -128,6 +133,10 @@ impl Fields for NodeFact {
                 let read =
                     |path: &Arc<str>, bytes: &[u8]| node::selftest::parse(bytes).map(|selftest| selftest.value(path));
                 folder.parsed(node::selftest::EVIDENCE, read)
+            }
+            "kubelet_socket" => {
+                let address = facts.node_object(&self.name)?.internal_addresses().next()?;
+                node::listener::value(facts.node_files(&self.name)?, address)
             }
             "nnc" => nnc::of_node(facts, &self.name),
             "events" => Some(event::values_about(facts, "Node", "", &self.name)),

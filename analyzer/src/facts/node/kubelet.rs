@@ -120,6 +120,13 @@ impl Kubelet {
         Some(Setting { value: config.text(key)?.to_owned(), citation: config.citation(key) })
     }
 
+    /// The TCP port that the API server asks at: `port`, or `--port`. None where neither names one.
+    pub fn port(&self) -> Option<u16> {
+        let by_flag = self.process.as_ref().and_then(|process| process.flag("port")?.parse().ok());
+        let by_file = || self.config.as_ref()?.tree.get("port")?.as_u64().and_then(|port| u16::try_from(port).ok());
+        by_flag.or_else(by_file).filter(|port| *port != 0)
+    }
+
     /// The file that the kubelet takes pods' resolvers from. None where neither the command line nor the configuration
     /// is known: then another path than the default may have been named.
     pub fn resolv_conf(&self) -> Option<Setting> {

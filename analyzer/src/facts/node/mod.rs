@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod kubelet;
 pub mod lines;
 pub mod link;
+pub mod listener;
 pub mod parts;
 #[cfg(test)]
 mod properties;

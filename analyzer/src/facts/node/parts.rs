@@ -242,10 +242,15 @@ impl NodeFacts {
         self.sockets.get_or_init(read).as_ref()
     }
 
+    /// The network namespace of the pod with this uid. None where it was not found on the node.
+    pub fn pod_namespace(&self, uid: u128) -> Option<sockets::Namespace> {
+        let account = self.folder.parsed("node.netns", |_, bytes| serde_json::from_slice(bytes))?;
+        sockets::namespace_of(&account, uid)
+    }
+
     /// The sockets in the network namespace of the pod with this uid. None where they were not collected.
     pub fn pod_sockets(&self, uid: u128) -> Option<Sockets> {
-        let account = self.folder.parsed("node.netns", |_, bytes| serde_json::from_slice(bytes))?;
-        let place = format!("/netns/{}/sockets.json", sockets::namespace_of(&account, uid)?);
+        let place = format!("/netns/{}/sockets.json", self.pod_namespace(uid)?.inode);
         let entries = self.folder.entries("pod.netns.sockets");
         let entry = entries.iter().find(|entry| entry.path.ends_with(&place))?;
         sockets::parse(&entry.path, &entry.bytes).ok()

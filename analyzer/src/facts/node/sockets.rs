@@ -49,20 +49,57 @@ struct Listed {
     sockets: Vec<Socket>,
 }
 
+impl Listening {
+    /// `yes`, `elsewhere`, `nobody`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Listening::Yes(_) => "yes",
+            Listening::Elsewhere(..) => "elsewhere",
+            Listening::Nobody(_) => "nobody",
+        }
+    }
+
+    /// The addresses that sockets of the port are bound to instead.
+    pub fn bound(&self) -> Option<&str> {
+        match self {
+            Listening::Elsewhere(bound, _) => Some(bound),
+            _ => None,
+        }
+    }
+
+    /// The socket, or the list that has none.
+    pub fn citation(&self) -> &Citation {
+        match self {
+            Listening::Yes(citation) | Listening::Elsewhere(_, citation) | Listening::Nobody(citation) => citation,
+        }
+    }
+}
+
 /// Reads `sockets.json`.
 pub fn parse(path: &Arc<str>, bytes: &[u8]) -> Result<Sockets, serde_json::Error> {
     let listed: Listed = serde_json::from_slice(bytes)?;
     Ok(Sockets { path: path.clone(), all: listed.sockets })
 }
 
-/// The inode of a pod's network namespace, of the collector's account of namespaces.
-pub fn namespace_of(account: &serde_json::Value, uid: u128) -> Option<u64> {
+/// A pod's network namespace, in the collector's account of namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its inode.
+    pub inode: u64,
+    /// How many processes are in it, the sandbox's own among them.
+    pub processes: u64,
+}
+
+/// The network namespace of the pod with this uid.
+pub fn namespace_of(account: &serde_json::Value, uid: u128) -> Option<Namespace> {
     let namespaces = account.get("namespaces")?.as_array()?;
     let of_pod = |namespace: &&serde_json::Value| {
         let text = namespace.get("pod_uid").and_then(serde_json::Value::as_str);
         text.and_then(|text| u128::from_str_radix(&text.replace(['-', '_'], ""), 16).ok()) == Some(uid)
     };
-    namespaces.iter().find(of_pod)?.get("inode")?.as_u64()
+    let found = namespaces.iter().find(of_pod)?;
+    let number = |name: &str| found.get(name).and_then(serde_json::Value::as_u64);
+    Some(Namespace { inode: number("inode")?, processes: number("processes").unwrap_or_default() })
 }
 
 impl Sockets {
@@ -91,7 +128,7 @@ impl Sockets {
         }
     }
 
-    /// The address of the first socket of a port.
+    /// Whether any socket has the port.
     pub fn has_port(&self, protocol: &str, port: u16) -> bool {
         self.all.iter().any(|socket| socket.protocol == protocol && socket.port == port)
     }
@@ -137,9 +174,8 @@ mod tests {
 
     #[test]
     fn a_pod_is_found_by_its_uid() {
-        let account =
-            serde_json::json!({"namespaces": [{"inode": 7, "pod_uid": "0000000a-0000-0000-0000-00000000000b"}]});
-        assert_eq!(namespace_of(&account, (10 << 96) + 11), Some(7));
+        let account = serde_json::json!({"namespaces": [{"inode": 7, "processes": 3, "pod_uid": "0000000a-0000-0000-0000-00000000000b"}]});
+        assert_eq!(namespace_of(&account, (10 << 96) + 11), Some(Namespace { inode: 7, processes: 3 }));
         assert_eq!(namespace_of(&account, 5), None);
     }
 }

@@ -17,6 +17,8 @@ pub struct Template {
     pub nameservers: Box<[Arc<str>]>,
     /// The service account's name.
     pub service_account: Arc<str>,
+    /// `runtimeClassName`; empty for the node's usual runtime.
+    pub runtime_class: Arc<str>,
     /// Conditions that must hold before the pod is ready, beside its containers.
     pub readiness_gates: Box<[Arc<str>]>,
 }

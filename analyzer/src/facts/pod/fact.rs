@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::Value;
 
 use super::container::{ContainerStatus, ContainerTemplate, Ended, Port, State};
-use super::{Condition, Pod};
+use super::{Condition, Pod, listening};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields, Record};
 use crate::facts::json::text_value;
@@ -44,6 +44,15 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::scalar("dns_policy", "`ClusterFirst`, `Default`, `ClusterFirstWithHostNet`, `None`."),
         Field::scalars("nameservers", "The nameservers of its dnsConfig."),
         Field::scalar("service_account", "Its service account's name."),
+        Field::scalar(
+            "runtime_class",
+            "Its runtimeClassName, where it has one: a sandbox may have a network of its own inside.",
+        ),
+        Field::record(
+            "listening",
+            &listening::SHAPE,
+            "Who listens in it where Services lead; undefined where the sockets of its network namespace were not collected.",
+        ),
         Field::scalar("static", "Whether the kubelet runs it from a file of the node."),
         Field::scalar("created", "When it was created."),
         Field::scalar("deleted", "When its deletion is due, where it is being deleted."),
@@ -148,6 +157,7 @@ impl Fields for PodFact {
         let pod = self.facts.pods().get(self.place)?;
         match name {
             "denied" => Some(denied::values(&self.facts, pod)),
+            "listening" => listening::value(&self.facts, pod),
             "component" => component::of_pod(pod).map(Value::from),
             "node" => node_root::named(&self.facts, &pod.node),
             "workload" => workload::of_pod(&self.facts, pod),
@@ -187,6 +197,7 @@ impl Pod {
             "dns_policy" => text_value(&self.template.dns_policy),
             "nameservers" => Some(self.template.nameservers.iter().cloned().map(Value::from).collect()),
             "service_account" => text_value(&self.template.service_account),
+            "runtime_class" => text_value(&self.template.runtime_class),
             "static" => Some(Value::from(self.owner.as_ref().is_some_and(|owner| &*owner.kind == "Node"))),
             "created" => self.created.value(),
             "deleted" => self.deleted.value(),

@@ -5,10 +5,12 @@
 //! parse.rs       from JSON to pods
 //! container.rs   containers: what the template says, what the status says
 //! fact.rs        pods and containers as expressions see them
+//! listening.rs   who listens in a pod where Services lead
 //! ```
 
 pub mod container;
 pub mod fact;
+pub mod listening;
 pub(in crate::facts) mod parse;
 
 use std::collections::HashMap;

@@ -56,6 +56,8 @@ pub struct SpecView<'a> {
     dns_config: DnsConfigView<'a>,
     #[serde(borrow)]
     service_account_name: Text<'a>,
+    #[serde(borrow)]
+    runtime_class_name: Text<'a>,
     #[serde(borrow, deserialize_with = "or_default")]
     containers: Vec<ContainerView<'a>>,
     #[serde(borrow, deserialize_with = "or_default")]
@@ -263,8 +265,8 @@ struct TemplateKey<'v, 'a>(&'v SpecView<'a>);
 
 impl std::hash::Hash for TemplateKey<'_, '_> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        let SpecView { node_name: _, host_network, dns_policy, dns_config, service_account_name, .. } = self.0;
-        (host_network, dns_policy, dns_config, service_account_name).hash(state);
+        let SpecView { host_network, dns_policy, dns_config, service_account_name, runtime_class_name, .. } = self.0;
+        (host_network, dns_policy, dns_config, service_account_name, runtime_class_name).hash(state);
         (&self.0.containers, &self.0.init_containers, &self.0.readiness_gates).hash(state);
     }
 }
@@ -313,6 +315,7 @@ pub fn template(spec: &SpecView, strings: &mut Strings) -> Template {
         readiness_gates: list(&mut spec.readiness_gates.iter().map(|gate| &gate.condition_type)),
         dns_policy: strings.get(&spec.dns_policy),
         service_account: strings.get(&spec.service_account_name),
+        runtime_class: strings.get(&spec.runtime_class_name),
     }
 }
 

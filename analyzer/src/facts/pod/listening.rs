@@ -1,0 +1,93 @@
+//! Whether a pod listens where Services lead: the ports of the Services that select it, against the sockets of its network
+//! namespace.
+
+use minijinja::Value;
+
+use super::Pod;
+use crate::fact::Record;
+use crate::facts::Facts;
+use crate::facts::json::IntOrText;
+use crate::facts::node::sockets::Sockets;
+use crate::facts::service::{Service, ServicePort};
+use crate::shape::{Field, RecordShape, Shape};
+
+/// The shape of `pod.listening`.
+pub static SHAPE: RecordShape = RecordShape {
+    name: "listening",
+    doc: "Who listens in a pod where Services lead.",
+    fields: &[
+        Field::of("ports", Shape::List(&Shape::Record(&PORT)), "The TCP ports that Services lead to."),
+        Field::scalar(
+            "containers_seen",
+            "Whether any process beside the sandbox's own was in its network namespace; with a host's network always.",
+        ),
+        Field::scalar("mesh", "Whether the proxy of a service mesh listens, which takes what comes for other ports."),
+    ],
+};
+
+static PORT: RecordShape = RecordShape {
+    name: "port that is led to",
+    doc: "A port of a pod that a Service leads to.",
+    fields: &[
+        Field::scalar("service", "The Service's name."),
+        Field::scalar("number", "The Service's port."),
+        Field::scalar("target", "The pod's port."),
+        Field::scalar(
+            "who",
+            "`yes`: a socket takes it; `elsewhere`: sockets of the port are bound to other addresses; `nobody`.",
+        ),
+        Field::scalar("bound", "Those other addresses."),
+        Field::scalar("loopback", "Whether all of those are loopback addresses."),
+    ],
+};
+
+/// Ports of sidecars that take all that comes to a pod, by a redirection within its network namespace: Istio
+/// (<https://istio.io/latest/docs/ops/deployment/application-requirements/>), Linkerd, Consul's transparent proxy.
+const MESH: [u16; 4] = [15006, 15001, 4143, 20000];
+
+/// Who listens in the pod; none where nobody knows its sockets.
+pub fn value(facts: &Facts, pod: &Pod) -> Option<Value> {
+    let files = facts.node_files(&pod.node)?;
+    let own;
+    let containers_seen = pod.template.host_network || files.pod_namespace(pod.uid)?.processes > 1;
+    let sockets = if pod.template.host_network {
+        files.sockets()?
+    } else {
+        own = files.pod_sockets(pod.uid)?;
+        &own
+    };
+    let selecting =
+        facts.services().in_namespace(&pod.namespace).iter().filter_map(|place| facts.services().get(*place));
+    let selecting = selecting.filter(|service| !service.selector.is_empty() && pod.labels.satisfy(&service.selector));
+    let ports =
+        selecting.flat_map(|service| service.ports.iter().filter_map(|port| led_to(service, port, pod, sockets)));
+    let mesh = !pod.template.host_network && MESH.iter().any(|port| sockets.has_port("tcp", *port));
+    let record = Record::derived().with("ports", ports.collect::<Value>()).with("mesh", mesh);
+    Some(record.with("containers_seen", containers_seen).into_value())
+}
+
+/// A named port that the pod does not have leads nowhere, which is another rule's.
+fn led_to(service: &Service, port: &ServicePort, pod: &Pod, sockets: &Sockets) -> Option<Value> {
+    let address = pod.addresses().next()?;
+    if port.protocol != "TCP" {
+        return None;
+    }
+    let target = match &port.target {
+        IntOrText::Int(number) => u16::try_from(*number).ok()?,
+        IntOrText::Text(name) => pod.template.named_port(name, "TCP")?,
+    };
+    let who = sockets.listening("tcp", address, target);
+    let loopback = who.bound().map(|bound| bound.split(", ").all(is_loopback));
+    let record = Record::cited(who.citation().clone())
+        .with("service", service.name.clone())
+        .with("number", port.number)
+        .with("target", target)
+        .with("who", who.word())
+        .with_any("bound", who.bound())
+        .with_any("loopback", loopback);
+    Some(record.into_value())
+}
+
+fn is_loopback(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
