@@ -289,10 +289,10 @@ impl Journey<'_> {
         let Some(tunnel) = out.and_then(super::overlay::of) else {
             // Security groups let the answers of what they let pass pass too.
             let gates = if forward { self.groups(&next.packet) } else { Vec::new() };
-            return match self.through(gates, trail, flights) {
-                Some(trail) => go_on(trail, flights),
-                None => {}
-            };
+            if let Some(trail) = self.through(gates, trail, flights) {
+                go_on(trail, flights);
+            }
+            return;
         };
         let v6 = next.packet.destination.is_ipv6();
         let ends = (self.world.address_of_node(name, v6), self.world.address_of_node(&next.node, v6));
