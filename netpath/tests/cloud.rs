@@ -110,6 +110,22 @@ fn a_subnets_deny_of_10250_names_its_rule_and_the_fix_is_tried() {
 }
 
 #[test]
+fn an_allow_behind_the_deny_never_gets_its_turn() {
+    let judged = |allow_priority: u32, allowed: &str| {
+        let deny = rule("deny-10250", 200, "Inbound", "Deny", "*", "*", json!("10250"));
+        let allow = rule("allow-kubelet", allow_priority, "Inbound", "Allow", "*", "*", json!(allowed));
+        let azure = azure(&[json!([nsg("a", &[deny, allow])]), json!([nic("n", "10.224.0.4", Some("a"))]), vnet(None)]);
+        let flow = flow("10.224.0.5", "10.224.0.4", 10250);
+        let judged = azure.judge(&flow, Way::Inbound);
+        let deny = judged.deciding.filter(|_| judged.verdict == Decision::Drop)?;
+        azure.shadowed_by(&deny, &flow, Way::Inbound)
+    };
+    assert!(judged(300, "10250").unwrap().text.contains("allow-kubelet"));
+    assert_eq!(judged(300, "10255"), None);
+    assert_eq!(judged(100, "10250"), None);
+}
+
+#[test]
 fn both_groups_must_allow() {
     let allow = rule("allow", 100, "Inbound", "Allow", "*", "*", json!("80"));
     let groups = json!([nsg("a", &[allow]), nsg("b", &[])]);

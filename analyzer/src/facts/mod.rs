@@ -10,6 +10,7 @@
 //! address_plan/    which addresses are for what, and where two want the same
 //! policy/          policies, what enforces them, and the ends of flows
 //! cloud.rs         a cloud's security groups
+//! security_group.rs    what they make of a node's packets
 //! component.rs     which pods and workloads are of a known component
 //! certificates.rs  all certificates, of the cluster and of its nodes
 //! cluster.rs       the root `cluster`
@@ -49,6 +50,7 @@ pub mod quantity;
 pub mod reach;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod security_group;
 pub mod service;
 pub mod service_proxy;
 pub mod subject;

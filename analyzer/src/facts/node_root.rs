@@ -7,7 +7,7 @@ use bundle::Scope;
 use minijinja::Value;
 
 use super::service::proxy_chains;
-use super::{Facts, event, nnc, node, node_object, pod, reach, service_proxy};
+use super::{Facts, event, nnc, node, node_object, pod, reach, security_group, service_proxy};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields};
 use crate::shape::{Field, RecordShape, Shape, joined};
@@ -17,7 +17,7 @@ pub static SHAPE: RecordShape =
     RecordShape { name: "node", doc: "A node, from the API and from its folder in the bundle.", fields: &FIELDS };
 
 /// Fields that come from the API and from joins.
-static API: [Field; 32] = [
+static API: [Field; 33] = [
     Field::scalar("name", "Its name."),
     Field::scalar("known_to_api", "Whether the API's list has it; a bundle of one host has no such list."),
     Field::scalar("created", "When its object was created."),
@@ -72,6 +72,11 @@ static API: [Field; 32] = [
         &node::listener::SHAPE,
         "Whether its kubelet listens where the API server asks for it; undefined where its sockets or its address are not known.",
     ),
+    Field {
+        name: "security_groups",
+        shape: Shape::List(&Shape::Record(&security_group::SHAPE)),
+        doc: "What the cloud's security groups make of packets between it and other nodes; undefined where none is known.",
+    },
     Field::record("nnc", &nnc::SHAPE, "Its NodeNetworkConfig."),
     Field {
         name: "events",
@@ -81,7 +86,7 @@ static API: [Field; 32] = [
 ];
 
 // The length stands as a number, because the shapes of these fields lead back here.
-static FIELDS: [Field; 32 + node::FIELDS.len()] = joined(&API, node::FIELDS);
+static FIELDS: [Field; 33 + node::FIELDS.len()] = joined(&API, node::FIELDS);
 
 /// The names of all nodes, sorted.
 pub(super) fn names(facts: &Facts) -> Vec<Arc<str>> {
@@ -138,6 +143,7 @@ impl Fields for NodeFact {
                 let address = facts.node_object(&self.name)?.internal_addresses().next()?;
                 node::listener::value(facts.node_files(&self.name)?, address)
             }
+            "security_groups" => security_group::values(facts, facts.node_object(&self.name)?),
             "nnc" => nnc::of_node(facts, &self.name),
             "events" => Some(event::values_about(facts, "Node", "", &self.name)),
             _ if API.iter().any(|field| field.name == name) => facts.node_object(&self.name)?.field(name),

@@ -23,6 +23,9 @@ use crate::unknown::Unknown;
 /// Where the metadata service answers. It and the platform's host are exempt from rules that do not name their tags.
 const METADATA: &str = "169.254.169.254";
 
+/// Where the priorities of the default rules begin.
+const DEFAULTS: u32 = 65000;
+
 /// What the evidence holds of NSGs, NICs, virtual networks and subnets.
 #[derive(Clone, Debug, Default)]
 pub struct Azure {
@@ -166,6 +169,19 @@ impl Azure {
             judgement.fix = self.fix(flow, way);
         }
         judgement
+    }
+
+    /// The rule of a person that allows a flow in the group of a denying rule, behind that rule: it never gets its turn.
+    pub fn shadowed_by(&self, deny: &Cited, flow: &CloudFlow, way: Way) -> Option<Cited> {
+        let (groups, _, space) = self.met(flow.own(way), way);
+        let found = groups.iter().find_map(|group| {
+            let at = group.rules.iter().position(|rule| rule.cited == *deny)?;
+            group.rules.get(at + 1..)?.iter().find(|rule| {
+                let of_way = rule.way == Some(way) && rule.priority < DEFAULTS;
+                of_way && rule.allows == Some(true) && rule.matches(flow, &space) == Held::Yes
+            })
+        });
+        found.map(|rule| rule.cited.clone())
     }
 
     fn verdict(&self, flow: &CloudFlow, way: Way) -> CloudJudgement {
