@@ -67,20 +67,38 @@ impl Evidence {
             missing.status = item.status;
             missing.reason = item.reason.clone();
         }
-        if let Some(reach) = self.reach(scope).filter(|_| !asked) {
+        if asked {
+            return Err(missing);
+        }
+        if let Some(reach) = self.reach(scope) {
             // Named as what is missing, so that a node that is gone is one gap and not one for each of its items.
             missing.id.clone_from(&reach.id);
             missing.status = reach.status;
             missing.reason = reach.reason.clone();
+        } else if let Some(all) = self.of_no_node(id, scope) {
+            missing.scope = all.scope.clone();
+            missing.status = all.status;
+            missing.reason = all.reason.clone();
         }
         Err(missing)
+    }
+
+    /// What tells of all nodes at once why none has an item: that their list was forbidden, or that no kubelet answered.
+    fn of_no_node(&self, id: &str, scope: &Scope) -> Option<&ItemRecord> {
+        let Scope::Node(_) = scope else { return None };
+        self.unknown(id, Scope::Cluster)
     }
 
     /// What came of reaching a node, where that failed.
     fn reach(&self, scope: &Scope) -> Option<&ItemRecord> {
         let Scope::Node(_) = scope else { return None };
-        let indexes = self.by_scope.get(&(scope.clone(), "node.reach".to_owned()))?;
-        let item = self.bundle.manifest().items.get(*indexes.first()?)?;
+        self.unknown("node.reach", scope.clone())
+    }
+
+    /// The first item with exactly this id, where its content and absence are unknown.
+    fn unknown(&self, id: &str, scope: Scope) -> Option<&ItemRecord> {
+        let indexes = self.by_scope.get(&(scope, id.to_owned()))?;
+        let item = self.records.get(*indexes.first()?)?;
         (!item.status.is_known()).then_some(item)
     }
 }
@@ -103,19 +121,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("b.zip");
         let writer = BundleWriter::create(&target, "").unwrap();
-        let record = |id: &str, node: &str, status, reason: &str| {
+        let record = |id: &str, scope: &str, status, reason: &str| {
             let draft = ItemDraft {
                 id: id.to_owned(),
-                scope: Scope::Node(node.to_owned()),
+                scope: scope.parse().unwrap(),
                 source: Source::Computed(String::new()),
                 plan: id.to_owned(),
             };
             writer.record(draft, ItemEnd::because(status, reason), Timestamp::UNIX_EPOCH);
         };
-        record("node.reach", "n1", ItemStatus::Unreachable, "its kubelet is silent");
-        record("node.reach", "n2", ItemStatus::Empty, "");
-        record("node.reach", "n3", ItemStatus::Timeout, "it broke off");
-        record("node.sysctl", "n3", ItemStatus::Forbidden, "permission denied");
+        record("node.reach", "node/n1", ItemStatus::Unreachable, "its kubelet is silent");
+        record("node.reach", "node/n2", ItemStatus::Empty, "");
+        record("node.reach", "node/n3", ItemStatus::Timeout, "it broke off");
+        record("node.sysctl", "node/n3", ItemStatus::Forbidden, "permission denied");
+        record("selftest.kubelet-proxy", "cluster", ItemStatus::Forbidden, "the nodes could not be listed");
         let now = Timestamp::UNIX_EPOCH;
         let tool = Tool { name: "dossier-collect".to_owned(), version: "0".to_owned() };
         let manifest = Manifest {
@@ -141,5 +160,8 @@ mod tests {
         assert_eq!(gone.reason.as_deref(), Some("its kubelet is silent"));
         assert_eq!(need("n2").status, ItemStatus::NotRequested);
         assert_eq!((need("n3").id.as_str(), need("n3").status), ("node.sysctl", ItemStatus::Forbidden));
+        let untried = evidence.need("selftest.kubelet-proxy", &Scope::Node("n2".to_owned())).unwrap_err();
+        assert_eq!((untried.scope, untried.status), (Scope::Cluster, ItemStatus::Forbidden));
+        assert_eq!(untried.reason.as_deref(), Some("the nodes could not be listed"));
     }
 }

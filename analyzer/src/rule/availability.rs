@@ -43,7 +43,8 @@ enum Owner {
 impl Owner {
     fn of(id: &str) -> Owner {
         match id.split('.').next() {
-            Some("node") => Owner::Node,
+            // The selftest is made from outside, for each node: its items are the nodes'.
+            Some("node" | "selftest") => Owner::Node,
             Some("pod") if id.starts_with("pod.netns") => Owner::Node,
             Some("log") => Owner::Pod,
             _ => Owner::Cluster,
