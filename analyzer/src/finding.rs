@@ -208,12 +208,44 @@ pub struct Findings {
 pub struct SymptomAnswer {
     /// What was said, field by field.
     pub fields: Vec<SymptomField>,
+    /// What becomes of a packet from `from` to `to`, where both could be found in the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<WalkedWay>,
+    /// Why the way from `from` to `to` could not be walked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_walked: Option<String>,
     /// What the error's text is known to mean, the pattern that explains most of it first.
     pub recognized: Vec<Recognized>,
     /// Whether an error's text was given and no message pattern knows it.
     pub not_recognized: bool,
     /// Findings about the very pod, node or Service that the symptom names.
     pub named: Vec<Related>,
+}
+
+/// What becomes of a packet between the ends that a symptom names; `dossier path` tells the steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WalkedWay {
+    /// The source, as it was found.
+    pub from: String,
+    /// The destination, as it was found.
+    pub to: String,
+    /// `tcp`, `udp`, `sctp`, `icmp`.
+    pub protocol: String,
+    /// The verdict and what the client sees, in words.
+    pub headline: String,
+    /// The same in a sentence.
+    pub detail: String,
+    /// Whether the client is connected for certain.
+    pub connected: bool,
+    /// The line that decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deciding: Option<Citation>,
+    /// The changes that let it pass, all together, each with where it is made.
+    pub fix: Vec<String>,
+    /// Whether walking again with the changes showed that the client is then connected.
+    pub fix_verified: bool,
+    /// What the answer depends on.
+    pub unknowns: Vec<String>,
 }
 
 /// A field of a symptom.

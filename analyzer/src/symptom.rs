@@ -10,9 +10,11 @@ use bundle::manifest::Symptom;
 
 use crate::citation::Citation;
 use crate::facts::Facts;
-use crate::finding::{Findings, Recognized, Related, Standing, SymptomAnswer, SymptomField};
+use crate::finding::{Findings, Recognized, Related, Standing, SymptomAnswer, SymptomField, WalkedWay};
 use crate::pattern::message::MessageIndex;
 use crate::rule::Rule;
+use crate::way::answer::{PathAnswer, Sees};
+use crate::way::{drawing, intake};
 
 /// Places in the bundle that are shown for one pattern.
 const SHOWN: usize = 3;
@@ -30,11 +32,40 @@ pub fn answer(
         .into_iter()
         .map(|(_, index)| recognized(error, index, facts, messages, rules, findings))
         .collect();
+    let (way, not_walked) = match intake::walk(symptom, facts) {
+        Some(Ok(answer)) => (Some(walked(answer)), None),
+        Some(Err(reason)) => (None, Some(reason)),
+        None => (None, None),
+    };
     SymptomAnswer {
+        way,
+        not_walked,
         fields: symptom.fields().into_iter().map(|(name, text)| SymptomField::new(name, text)).collect(),
         not_recognized: symptom.error.is_some() && recognized.is_empty(),
         named: named(symptom, findings),
         recognized,
+    }
+}
+
+/// What the report tells of a way.
+fn walked(answer: PathAnswer) -> WalkedWay {
+    let cited = |deciding: crate::way::answer::Deciding| {
+        let path: Arc<str> = deciding.file.into();
+        Citation { pointer: deciding.pointer, ..Citation::line(&path, u64::from(deciding.line), &deciding.text) }
+    };
+    let headline = drawing::headline(&answer);
+    let (verified, changes) = answer.fix.map_or((false, Vec::new()), |fix| (fix.verified, fix.changes));
+    WalkedWay {
+        from: answer.question.from,
+        to: answer.question.to,
+        protocol: answer.question.protocol,
+        headline,
+        detail: answer.detail,
+        connected: answer.client_sees == Sees::Connected,
+        deciding: answer.deciding.map(cited),
+        fix: changes.into_iter().map(|change| format!("on {}: {}", change.at, change.command)).collect(),
+        fix_verified: verified,
+        unknowns: answer.unknowns,
     }
 }
 

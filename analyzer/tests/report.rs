@@ -63,6 +63,19 @@ fn findings(text: &str) -> Findings {
     Findings {
         symptom: Some(SymptomAnswer {
             fields: vec![SymptomField::new("from", text), SymptomField::new("error", text)],
+            way: Some(WalkedWay {
+                from: text.to_owned(),
+                to: text.to_owned(),
+                protocol: "tcp".to_owned(),
+                headline: text.to_owned(),
+                detail: text.to_owned(),
+                connected: false,
+                deciding: Some(Citation::line(&"nodes/n0/netfilter/iptables-save.txt".into(), 9, text)),
+                fix: vec![text.to_owned()],
+                fix_verified: true,
+                unknowns: vec![text.to_owned()],
+            }),
+            not_walked: Some(text.to_owned()),
             recognized: vec![Recognized {
                 pattern: "probe-refused".to_owned(),
                 means: text.to_owned(),

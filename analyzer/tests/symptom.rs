@@ -72,3 +72,73 @@ fn findings_about_what_is_named_are_named() {
     write_summary(&findings, &mut summary).unwrap();
     assert!(String::from_utf8(summary).unwrap().contains("The symptom: from node/"));
 }
+
+#[test]
+fn the_way_between_the_ends_is_walked_and_stands_first() {
+    let said =
+        "from=node/cp-1,to=https://10.240.0.12:10250/containerLogs/a/b/c,error=dial tcp 10.240.0.12:10250: i/o timeout";
+    let findings = asked("firewall-and-limits.zip", Some(said));
+    let symptom = findings.symptom.as_ref().unwrap();
+    assert_eq!(symptom.not_walked, None);
+    let way = symptom.way.as_ref().unwrap();
+    assert_eq!((way.to.as_str(), way.connected), ("10.240.0.12:10250", false));
+    assert!(way.headline.contains("DROP") && way.headline.contains("timeout"), "{way:?}");
+    let deciding = way.deciding.as_ref().unwrap();
+    assert_eq!((&*deciding.path, deciding.line), ("nodes/worker-1/firewall/iptables-nft.v4", Some(13)));
+    assert_eq!(deciding.text, ":INPUT DROP [0:0]");
+    assert!(way.fix.iter().any(|change| change.contains("ufw insert 1 allow proto tcp")), "{way:?}");
+    assert!(!way.fix_verified, "the other node's rules are not in the bundle: {way:?}");
+    let html = render(&findings, Format::Html).unwrap().replace("&#x2f;", "/");
+    let markdown = render(&findings, Format::Md).unwrap();
+    let mut summary = Vec::new();
+    write_summary(&findings, &mut summary).unwrap();
+    let known = &symptom.recognized.first().unwrap().pattern;
+    for report in [html, markdown, String::from_utf8(summary).unwrap()] {
+        let line = report.find("firewall/iptables-nft.v4:13").unwrap();
+        assert!(line < report.find(known.as_str()).unwrap(), "the way stands before what the error means: {report}");
+        assert!(report.contains(":INPUT DROP [0:0]") && report.contains("ufw insert 1 allow proto tcp"), "{report}");
+    }
+}
+
+#[test]
+fn ends_are_read_as_people_write_them() {
+    let way = |symptom: &str| {
+        let answer = answer("forward-reject.zip", symptom);
+        answer.way.unwrap_or_else(|| panic!("{symptom}: {:?}", answer.not_walked))
+    };
+    let pod = "pod/kube-system/coredns-56c4b547d-pspfd";
+    for (from, to) in [
+        (pod, "10.96.0.1:443"),
+        ("coredns-56c4b547d-pspfd", "https://10.96.0.1/healthz"),
+        ("kube-system/coredns-56c4b547d-pspfd", "service/default/kubernetes:443"),
+        ("pod/coredns-56c4b547d-pspfd", "default/kubernetes:https"),
+        (pod, "kubernetes.default"),
+        (pod, "https://kubernetes.default.svc.cluster.local:443/api"),
+    ] {
+        let way = way(&format!("from={from},to={to}"));
+        assert_eq!(way.from, pod);
+        assert!(way.headline.contains("refused"), "{from} {to}: {way:?}");
+        let deciding = way.deciding.unwrap();
+        assert_eq!((&*deciding.path, deciding.line), ("nodes/worker-1/firewall/iptables-nft.v4", Some(41)));
+    }
+    let dns = way(&format!("from={pod},to=kube-dns.kube-system.svc,port=53/TCP"));
+    assert_eq!((dns.protocol.as_str(), dns.to.as_str()), ("tcp", "service/kube-system/kube-dns:53"));
+}
+
+#[test]
+fn what_cannot_be_resolved_is_said_and_not_guessed() {
+    for (symptom, word) in [
+        ("from=coredns,to=10.96.0.1:443", "nothing in the bundle is called `coredns`"),
+        ("from=node/worker-1", "`to` is not given"),
+        ("from=our office,to=node/worker-1:10250", "our office"),
+        ("from=node/worker-1,to=node/worker-2", "which port"),
+        ("from=node/worker-1,to=kube-dns.kube-system,port=53/UDP", "no port 53 of udp"),
+        ("from=node/worker-1,to=https://example.org/", "nothing in the bundle is called `example.org`"),
+        ("from=service/default/kubernetes,to=10.96.0.1:443", "a Service sends nothing"),
+    ] {
+        let answer = answer("forward-reject.zip", symptom);
+        assert_eq!(answer.way, None, "{symptom}");
+        let said = answer.not_walked.unwrap_or_default();
+        assert!(said.contains(word), "{symptom}: {said}");
+    }
+}

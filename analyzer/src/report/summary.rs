@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::escape::visible;
 use super::gap::gaps;
 use super::page::{health_word, place_name};
-use crate::finding::Findings;
+use crate::finding::{Findings, SymptomAnswer};
 
 /// Causes that the terminal shows.
 const SHOWN_CAUSES: usize = 12;
@@ -52,6 +52,7 @@ fn symptom(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
     let Some(symptom) = &findings.symptom else { return Ok(()) };
     let said: Vec<String> = symptom.fields.iter().map(|field| format!("{} {}", field.name, field.text)).collect();
     writeln!(out, "\nThe symptom: {}", line(&said.join(", ")))?;
+    way(symptom, out)?;
     for known in symptom.recognized.iter().take(SHOWN_PATTERNS) {
         let heard = known.lines + known.events;
         let also =
@@ -66,6 +67,26 @@ fn symptom(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
     }
     for check in symptom.named.iter().take(SHOWN_PATTERNS) {
         writeln!(out, "          found about what it names: {}", line(&check.message))?;
+    }
+    Ok(())
+}
+
+/// What becomes of a packet between the symptom's ends.
+fn way(symptom: &SymptomAnswer, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(reason) = &symptom.not_walked {
+        writeln!(out, "          the way was not walked: {}", line(reason))?;
+    }
+    let Some(way) = &symptom.way else { return Ok(()) };
+    writeln!(out, "          {}: {}", line(&way.headline), line(&way.detail))?;
+    if let Some(deciding) = &way.deciding {
+        writeln!(out, "            {}: {}", line(&place_name(deciding)), line(&deciding.text))?;
+    }
+    let proof = if way.fix_verified { "walked again: connected" } else { "not enough alone" };
+    for change in &way.fix {
+        writeln!(out, "            to let it pass ({proof}): {}", line(change))?;
+    }
+    for unknown in &way.unknowns {
+        writeln!(out, "            not known: {}", line(unknown))?;
     }
     Ok(())
 }

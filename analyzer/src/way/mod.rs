@@ -12,6 +12,7 @@
 //! answer.rs     the contract of `--json`
 //! drawing.rs    the answer for people
 //! battery.rs    the packets that every cluster lives by: `--all`
+//! intake.rs     the ends as people write them into a form
 //! groups.rs     senders that a node cannot tell apart
 //! ```
 //!
@@ -24,6 +25,7 @@ pub mod endpoint;
 mod flight;
 mod gate;
 mod groups;
+pub mod intake;
 mod journey;
 mod overlay;
 pub mod question;
