@@ -81,7 +81,7 @@ fn way(symptom: &SymptomAnswer, out: &mut dyn Write) -> io::Result<()> {
     if let Some(deciding) = &way.deciding {
         writeln!(out, "            {}: {}", line(&place_name(deciding)), line(&deciding.text))?;
     }
-    let proof = if way.fix_verified { "walked again: connected" } else { "not enough alone" };
+    let proof = if way.fix_verified { "walked again: connected" } else { "walked again: not proven to connect" };
     for change in &way.fix {
         writeln!(out, "            to let it pass ({proof}): {}", line(change))?;
     }

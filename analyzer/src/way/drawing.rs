@@ -117,7 +117,7 @@ fn draw_fix(out: &mut String, answer: &PathAnswer) {
     let Some(fix) = &answer.fix else { return };
     let proof = match fix.verified {
         true => "walked again with it: connected",
-        false => "walked again with it: not yet connected",
+        false => "walked again with it: not proven to connect",
     };
     line(out, &format!("  to let it pass ({proof}):"));
     for change in &fix.changes {
