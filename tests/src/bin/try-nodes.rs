@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Scope, verify};
 use tests::cluster::{Cluster, enter_namespaces};
-use tests::{User, product};
+use tests::host::Host;
+use tests::{User, product, programs};
 
 /// Something that is tried, and its name.
 type Try = (&'static str, fn(&mut Cluster) -> Result<()>);
@@ -28,7 +29,7 @@ const TRIES: [Try; 7] = [
 ];
 
 fn main() -> ExitCode {
-    let cluster = enter_namespaces().and_then(|()| Cluster::start());
+    let cluster = prepare().and_then(|()| enter_namespaces()).and_then(|()| Cluster::start());
     let mut cluster = match cluster {
         Ok(cluster) => cluster,
         Err(error) => {
@@ -47,6 +48,12 @@ fn main() -> ExitCode {
         }
     }
     if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Makes what the cluster consists of, where the cache does not hold it: in the namespaces nothing can be downloaded.
+fn prepare() -> Result<()> {
+    let all = Host::node_image().and_then(|_| programs::kube("kubelet")).and_then(|_| programs::pause());
+    all.map(|_| ()).map_err(|missing| anyhow!("{missing}"))
 }
 
 /// A run of the collector, and the bundle that it wrote.
@@ -219,7 +226,7 @@ fn signals(cluster: &mut Cluster) -> Result<()> {
         let child = command.args(["--nodes", "all"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         wait_for_pods(cluster)?;
         std::thread::sleep(Duration::from_millis(after));
-        tests::programs::run(Command::new("kill").args(["-s", signal, &child.id().to_string()]))?;
+        programs::run(Command::new("kill").args(["-s", signal, &child.id().to_string()]))?;
         let began = Instant::now();
         let output = child.wait_with_output()?;
         ensure!(output.status.signal().is_none(), "{signal} ended it");
