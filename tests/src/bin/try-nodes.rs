@@ -136,10 +136,10 @@ impl Ran {
     }
 
     /// What came of the log of the pod of DNS on a node.
-    fn log_status(&self, pod: &str) -> Result<ItemStatus> {
+    fn log(&self, pod: &str) -> Result<&ItemRecord> {
         let scope = Scope::Pod("kube-system".to_owned(), pod.to_owned());
         let mut logs = self.items()?.iter().filter(|item| item.scope == scope);
-        Ok(logs.next().with_context(|| format!("no log of {pod} was asked for"))?.status)
+        logs.next().with_context(|| format!("no log of {pod} was asked for"))
     }
 }
 
@@ -166,7 +166,7 @@ fn by_exec(cluster: &mut Cluster) -> Result<()> {
     // quay-2 has no CNI and says NotReady: its kubelet answers, so that it is no worse off.
     for node in ["quay-1", "quay-2"] {
         ran.is_whole(node)?;
-        ensure!(ran.log_status(&format!("dns-{node}"))? == ItemStatus::Empty, "the pod of {node} says nothing");
+        ensure!(ran.log(&format!("dns-{node}"))?.status == ItemStatus::Empty, "the pod of {node} says nothing");
     }
     println!("# two nodes by exec in {:.1} s", ran.took.as_secs_f64());
     Ok(())
@@ -189,8 +189,9 @@ fn gone_round(cluster: &mut Cluster) -> Result<()> {
     }
     // Logs go the same way and come no more where all packets vanish; ufw lets those of old connections pass, and the API
     // server keeps one to each kubelet.
-    let log = ran.log_status("dns-quay-2")?;
-    ensure!(matches!(log, ItemStatus::Unreachable | ItemStatus::Timeout), "the log is {log}");
+    let log = ran.log("dns-quay-2")?;
+    let missing = matches!(log.status, ItemStatus::Unreachable | ItemStatus::Timeout);
+    ensure!(missing, "the log is {}: {:?}", log.status, log.reason);
     let ufw = ran.bundle.as_ref().context("there is a bundle")?.read("nodes/quay-1/firewall/ufw-status.txt")?;
     ensure!(String::from_utf8_lossy(&ufw).contains("10250/tcp"), "ufw tells the rule");
     ensure!(ran.code == Some(2), "exit code {:?}: the logs are missing", ran.code);
