@@ -112,6 +112,11 @@ impl AddrMask {
         Family::of(addr) == self.family && bits(addr) & self.mask == self.network
     }
 
+    /// The address, where it is only one.
+    pub fn only(&self) -> Option<IpAddr> {
+        (self.mask == self.family.full_mask()).then(|| self.family.address(self.network))
+    }
+
     /// The family.
     pub fn family(&self) -> Family {
         self.family

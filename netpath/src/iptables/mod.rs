@@ -6,6 +6,7 @@
 mod listing;
 mod parse;
 mod print;
+mod rules;
 mod tokens;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub use self::listing::parse_listing;
 pub use self::parse::{parse, parse_specification};
 pub(crate) use self::print::quote_into;
+pub use self::rules::Rules;
 pub(crate) use self::tokens::{Opt, Token};
 
 use crate::address::{AddrMask, Family};
@@ -132,7 +134,7 @@ pub struct Chain {
     /// Counters of the policy.
     pub counters: Option<Counters>,
     /// Its rules, in order.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
 }
 
 /// A value and whether `!` stands before it.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::tokens::{self, Opt, Token};
-use super::{Backend, Chain, Counters, Header, Negatable, Note, NoteKind, Policy, Rule, Ruleset, Table};
+use super::{Backend, Chain, Counters, Header, Negatable, Note, NoteKind, Policy, Rule, Rules, Ruleset, Table};
 use crate::address::{AddrMask, Family};
 use crate::interface::IfacePattern;
 use crate::matches::Match;
@@ -140,7 +140,7 @@ impl Reader {
                 chain.text = text.into();
             }
             None => {
-                let rules = Vec::new();
+                let rules = Rules::default();
                 self.index.insert(name.into(), table.chains.len());
                 table.chains.push(Chain {
                     name: name.into(),
@@ -203,7 +203,7 @@ impl Reader {
                         text: "".into(),
                         policy: None,
                         counters: None,
-                        rules: Vec::new(),
+                        rules: Rules::default(),
                     };
                     self.index.insert(chain.into(), table.chains.len());
                     table.chains.push(empty);

@@ -30,8 +30,9 @@ impl<'a> Walker<'a> {
         let Some(table) = ruleset.tables.get(at.table) else { return Flow::Continue(()) };
         let mut frames = vec![(at.chain, 0usize)];
         while let Some((chain_at, rule_at)) = frames.pop() {
-            let rule = table.chains.get(chain_at).and_then(|chain| chain.rules.get(rule_at));
-            let Some(rule) = rule else { continue };
+            let destination = self.skb.packet.destination;
+            let rule = table.chains.get(chain_at).and_then(|chain| chain.rules.next(rule_at, destination));
+            let Some((rule_at, rule)) = rule else { continue };
             frames.push((chain_at, rule_at + 1));
             let place = ChainRef { chain: chain_at, ..at };
             if !self.rule_matches(rule, hook, &frames) {
