@@ -1,6 +1,5 @@
 //! Senders that a node's rules, routes and sets cannot tell apart, so that one packet stands for all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
@@ -24,7 +23,7 @@ pub struct Bounds {
 impl Bounds {
     /// Of everything by which a node can tell addresses apart.
     pub fn of(node: &Node) -> Bounds {
-        let mut all = BTreeSet::new();
+        let mut all = Vec::new();
         let mut opaque = has_native_rules(node);
         let chains = node.rulesets.iter().flat_map(|set| &set.tables).flat_map(|table| &table.chains);
         for rule in chains.flat_map(|chain| &chain.rules) {
@@ -49,6 +48,9 @@ impl Bounds {
             .iter()
             .filter(|known| known.failed())
             .for_each(|known| add(&mut all, known.address, known.address));
+        // The same range twice would take itself out again.
+        all.sort_unstable();
+        all.dedup();
         Bounds { bounds: swept(&all), opaque }
     }
 
@@ -61,33 +63,36 @@ impl Bounds {
 }
 
 /// Goes over all ranges in order. A range's hash is added to the set's number where it begins, and taken out behind it.
-fn swept(ranges: &BTreeSet<(IpAddr, IpAddr)>) -> Vec<(IpAddr, u64)> {
-    let mut changes: BTreeMap<IpAddr, u64> = BTreeMap::new();
+fn swept(ranges: &[(IpAddr, IpAddr)]) -> Vec<(IpAddr, u64)> {
+    let mut changes: Vec<(IpAddr, u64)> = Vec::with_capacity(2 * ranges.len());
     for (first, last) in ranges {
         let mut hasher = DefaultHasher::new();
         (first, last).hash(&mut hasher);
         let hash = hasher.finish();
-        *changes.entry(*first).or_default() ^= hash;
-        if let Some(behind) = behind(*last) {
-            *changes.entry(behind).or_default() ^= hash;
+        changes.push((*first, hash));
+        changes.extend(behind(*last).map(|behind| (behind, hash)));
+    }
+    changes.sort_unstable();
+    let mut bounds: Vec<(IpAddr, u64)> = Vec::with_capacity(changes.len());
+    let mut set = 0;
+    for (bound, change) in changes {
+        set ^= change;
+        match bounds.last_mut() {
+            Some((last, of_last)) if *last == bound => *of_last = set,
+            _ => bounds.push((bound, set)),
         }
     }
-    let mut set = 0;
-    let running = |(bound, change)| {
-        set ^= change;
-        (bound, set)
-    };
-    changes.into_iter().map(running).collect()
+    bounds
 }
 
 /// Adds the range of a mask; `false` where its addresses are not one range.
-fn add_mask(all: &mut BTreeSet<(IpAddr, IpAddr)>, mask: AddrMask) -> bool {
+fn add_mask(all: &mut Vec<(IpAddr, IpAddr)>, mask: AddrMask) -> bool {
     add(all, mask.first(), mask.last());
     mask.prefix_len().is_some()
 }
 
-fn add(all: &mut BTreeSet<(IpAddr, IpAddr)>, first: IpAddr, last: IpAddr) {
-    all.insert((first, last));
+fn add(all: &mut Vec<(IpAddr, IpAddr)>, first: IpAddr, last: IpAddr) {
+    all.push((first, last));
 }
 
 /// The address after this one; none behind the last of its family.
@@ -125,7 +130,7 @@ mod tests {
     fn addresses_in_the_same_ranges_are_one_group() {
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
         let ranges = [("10.0.0.0", "10.0.0.255"), ("10.0.0.7", "10.0.0.7"), ("10.0.0.16", "10.0.0.31")];
-        let ranges = ranges.into_iter().map(|(first, last)| (at(first), at(last))).collect();
+        let ranges: Vec<_> = ranges.into_iter().map(|(first, last)| (at(first), at(last))).collect();
         let bounds = Bounds { bounds: swept(&ranges), opaque: false };
         let group = |text: &str| bounds.group(at(text));
         assert_eq!(group("10.0.0.6"), group("10.0.0.8"));

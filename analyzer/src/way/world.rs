@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use netpath::node::Node;
+use rayon::prelude::*;
 
 use crate::facts::Facts;
 use crate::facts::node::sockets::Listening;
@@ -136,6 +137,10 @@ fn own_address(node: &Node, v6: bool) -> Option<IpAddr> {
 }
 
 fn index(facts: &Facts) -> HashMap<IpAddr, Place> {
+    // Each node's interfaces are files of its own.
+    facts.node_names().par_iter().filter_map(|name| facts.node_files(name)).for_each(|files| {
+        files.links();
+    });
     let mut all: HashMap<IpAddr, Option<Place>> = HashMap::new();
     for name in facts.node_names() {
         let links = facts.node_files(name).and_then(|files| files.links()).unwrap_or_default();
