@@ -372,9 +372,7 @@ impl Kubelets {
 /// Those that the symptom names first, then those that are not well.
 fn order(run: &Run, nodes: &mut [Node]) {
     let symptom = run.symptom().unwrap_or_default();
-    let ends = [symptom.from, symptom.to];
-    let named = |node: &Node| ends.iter().flatten().any(|end| *end == format!("node/{}", node.name));
-    nodes.sort_by_key(|node| (!named(node), node.ready));
+    nodes.sort_by_key(|node| (!crate::symptom::names_node(&symptom, &node.name, None), node.ready));
 }
 
 /// Whether a kubelet's configz says that it answers queries for logs of services (KEP-2258).

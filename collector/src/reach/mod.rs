@@ -128,7 +128,8 @@ pub async fn collect(run: &Run, options: &Options, programs: Programs, client: k
         server,
         exec: Default::default(),
     };
-    Arc::new(reach).all(node::in_order(nodes, &[])).await;
+    let symptom = run.symptom().unwrap_or_default();
+    Arc::new(reach).all(node::in_order(nodes, &symptom)).await;
 }
 
 /// What the tasks of all nodes share.

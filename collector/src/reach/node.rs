@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use bundle::manifest::Symptom;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::api::Api;
 use crate::cluster::failure::Failure;
+use crate::symptom::names_node;
 
 /// Nodes per page of the list.
 const PAGE: usize = 500;
@@ -114,12 +116,12 @@ pub async fn list(api: &Api, wanted: &Wanted) -> Result<(Vec<Node>, Vec<String>)
 
 /// The order in which nodes are tried, so that where the time is too short the most telling were reached: those of the
 /// symptom, those that are not well, one of each kind, then a sample that is spread over the rest.
-pub fn in_order(mut nodes: Vec<Node>, of_the_symptom: &[String]) -> Vec<Node> {
+pub fn in_order(mut nodes: Vec<Node>, symptom: &Symptom) -> Vec<Node> {
     // A hash of the name spreads: names that follow each other are often of one rack, pool or day.
     nodes.sort_by_cached_key(|node| bundle::sha256(node.name.as_bytes()));
     let mut kinds = BTreeSet::new();
     let rank = |node: &Node, first_of_kind: bool| {
-        if of_the_symptom.contains(&node.name) {
+        if names_node(symptom, &node.name, node.address.as_deref()) {
             0
         } else if node.ready != Ready::Yes || node.troubled {
             1
@@ -316,7 +318,8 @@ mod tests {
         let nodes: Vec<Node> = (0..20)
             .map(|i| node(&format!("n{i}"), if i == 7 { "False" } else { "True" }, if i < 10 { "6.1" } else { "5.15" }))
             .collect();
-        let names: Vec<String> = in_order(nodes, &["n3".to_owned()]).into_iter().map(|node| node.name).collect();
+        let symptom = Symptom::inline("from=pod/shop/web,to=node/n3:10250").unwrap();
+        let names: Vec<String> = in_order(nodes, &symptom).into_iter().map(|node| node.name).collect();
         assert_eq!(names.len(), 20);
         assert_eq!(names[..2], ["n3", "n7"]);
         let old = |name: &String| name[1..].parse::<u32>().unwrap() >= 10;
