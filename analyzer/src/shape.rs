@@ -105,6 +105,11 @@ pub(crate) mod agreement {
     /// Checks samples of one kind of fact, and what hangs below them: no field that the shape does not have, and each
     /// field of the shape defined in one of the samples.
     pub fn check(shape: &'static RecordShape, samples: &[Value]) {
+        check_except(shape, samples, &[]);
+    }
+
+    /// The same, where the samples cannot have some fields.
+    pub fn check_except(shape: &'static RecordShape, samples: &[Value], missing: &[&str]) {
         let mut unique = BTreeSet::new();
         assert!(shape.fields.iter().all(|field| unique.insert(field.name)), "{} has a field twice", shape.name);
         for sample in samples {
@@ -112,7 +117,7 @@ pub(crate) mod agreement {
                 assert!(shape.field(name.as_str().unwrap()).is_some(), "{} has {name}, its shape has not", shape.name);
             }
         }
-        for field in shape.fields {
+        for field in shape.fields.iter().filter(|field| !missing.contains(&field.name)) {
             let values: Vec<Value> = samples
                 .iter()
                 .filter_map(|sample| sample.get_attr(field.name).ok())
