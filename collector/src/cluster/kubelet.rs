@@ -397,7 +397,8 @@ fn verdict(failure: &Failure) -> Verdict {
         _ if says(&["lookup "]) && dialled => Verdict::Lookup,
         _ if says(&["connection refused"]) => Verdict::Refused,
         _ if says(&["no route to host", "network is unreachable"]) => Verdict::NoRoute,
-        _ if says(&["i/o timeout", "timed out", "deadline exceeded"]) => Verdict::Timeout,
+        // On a connection that the API server kept, packets that vanish are noticed as pings without an answer.
+        _ if says(&["i/o timeout", "timed out", "deadline exceeded", "client connection lost"]) => Verdict::Timeout,
         _ if dialled => Verdict::Failed,
         Some(504) => Verdict::Timeout,
         // A log that is not there is an answer of the kubelet; a node or pod that is gone, and an address that the API
@@ -420,6 +421,7 @@ mod tests {
         let url = "Get \"https://10.0.0.5:10250/containerLogs/a/b/c\": ";
         for (code, message, expected) in [
             (500, "dial tcp 10.0.0.5:10250: i/o timeout", Verdict::Timeout),
+            (500, "http2: client connection lost", Verdict::Timeout),
             (500, "dial tcp 10.0.0.5:10250: connect: connection refused", Verdict::Refused),
             (
                 503,

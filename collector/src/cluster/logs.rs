@@ -260,6 +260,8 @@ pub(crate) fn of_kubelet(failure: Failure) -> Failure {
         "EOF",
         "no route to host",
         "connection reset",
+        // A connection that the API server kept, whose packets vanish now.
+        "client connection lost",
         "error dialing backend",
         "context deadline exceeded",
     ];
@@ -284,6 +286,9 @@ mod tests {
             ItemStatus::Unreachable
         );
         assert_eq!(status(500, "No agent available"), ItemStatus::Unreachable);
+        let lost =
+            "Get \"https://10.240.0.22:10250/containerLogs/a/b/c?tailLines=20000\": http2: client connection lost";
+        assert_eq!(status(500, lost), ItemStatus::Unreachable);
         assert_eq!(status(400, "previous terminated container \"c\" in pod \"b\" not found"), ItemStatus::Absent);
         assert_eq!(
             status(400, "container \"c\" in pod \"b\" is waiting to start: ContainerCreating"),
