@@ -99,10 +99,12 @@ fn every_rule_has_its_cases_beside_it_and_every_case_file_its_rule() {
 }
 
 #[test]
-fn the_mapping_of_the_archive_is_the_one_unsafe_block() {
+fn the_mapping_of_the_archive_is_the_one_unsafe_block_beside_stage0() {
     let blocks: Vec<String> = ["bundle", "netpath", "collector", "analyzer", "tests/src"]
         .iter()
         .flat_map(|room| files(&workspace().join(room), "rs"))
+        // The first program in a pod has no library between it and the kernel (ARCHITECTURE.md, Panics); it reads no bundle.
+        .filter(|file| !file.ends_with("collector/stage0/main.rs"))
         .flat_map(|file| {
             let text = std::fs::read_to_string(&file).unwrap();
             let lines = text.lines().filter(|line| !line.trim_start().starts_with("//") && line.contains(" unsafe {"));
