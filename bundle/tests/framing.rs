@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use bundle::manifest::{Ended, FORMAT, Manifest, RunKind, Tool};
+use bundle::manifest::RunKind;
 use bundle::write::frames::{self, Frame};
 use bundle::{Bundle, BundleWriter, ItemDraft, ItemEnd, ItemStatus, Limits, Scope, Source, WriteOptions, verify};
 use jiff::Timestamp;
@@ -36,25 +38,6 @@ fn draft(id: &str) -> ItemDraft {
     }
 }
 
-fn manifest() -> Manifest {
-    let now = Timestamp::UNIX_EPOCH;
-    Manifest {
-        format: FORMAT,
-        tool: Tool { name: "dossier-collect".to_owned(), version: "0".to_owned() },
-        kind: RunKind::Node,
-        started: now,
-        finished: now,
-        ended: Ended::Done,
-        cluster: None,
-        hosts: Vec::new(),
-        clocks: Vec::new(),
-        limits: Vec::new(),
-        symptom: None,
-        merged: None,
-        items: Vec::new(),
-    }
-}
-
 /// What a collector sends that has these contents, and one item without any.
 fn sent(contents: &[Vec<u8>]) -> Vec<u8> {
     let pipe = Pipe::default();
@@ -65,7 +48,7 @@ fn sent(contents: &[Vec<u8>]) -> Vec<u8> {
         item.end(ItemEnd::new(ItemStatus::Ok)).unwrap();
     }
     writer.record(draft("node.none"), ItemEnd::because(ItemStatus::Absent, "no such file"), Timestamp::UNIX_EPOCH);
-    let written = writer.finish(manifest()).unwrap();
+    let written = writer.finish(support::manifest(RunKind::Node)).unwrap();
     let bytes = pipe.0.lock().unwrap().clone();
     assert_eq!((written.bytes, written.sha256), (bytes.len() as u64, bundle::sha256(&bytes)));
     bytes
@@ -87,7 +70,7 @@ fn take(stream: &[u8], target: &Path) -> bool {
             Frame::End(_) => ended = true,
         }
     }
-    writer.finish(manifest()).unwrap();
+    writer.finish(support::manifest(RunKind::Node)).unwrap();
     ended
 }
 

@@ -156,7 +156,7 @@ pub static ANCHORS: LazyLock<Anchors> = LazyLock::new(|| {
     ] {
         all.push((letters.to_owned(), anchor));
     }
-    all.extend(program::NAMES.iter().map(|name| ((*name).to_owned(), Anchor::Program)));
+    all.extend(program::names().map(|name| (name.to_owned(), Anchor::Program)));
     all.extend(format::FORMATS.iter().enumerate().map(|(n, format)| (format.begins.to_owned(), Anchor::Format(n))));
     all.extend(spellings.iter().enumerate().map(|(n, spelling)| (spelling.clone(), Anchor::Encoded(n))));
     let automaton = AhoCorasick::builder()

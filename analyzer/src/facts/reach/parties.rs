@@ -43,7 +43,7 @@ impl Parties {
     /// Finds them.
     pub fn of(facts: &Facts, name: &str, node: &Node) -> Parties {
         let internal = facts.node_object(name).and_then(|object| object.internal_addresses().next());
-        let own = internal.filter(|own| holds(node, *own)).or_else(|| uplink_address(node));
+        let own = internal.filter(|own| node.holds(*own)).or_else(|| uplink_address(node));
         let Some(own_address) = own else { return Parties::default() };
         let masks = Masks::of(node);
         let mut peers = peers(facts, name, own_address);
@@ -59,11 +59,6 @@ impl Parties {
             remote_pods: masks.one_of_each(remote_pods(facts, name, node, family)),
         }
     }
-}
-
-/// Whether the node itself has the address.
-pub fn holds(node: &Node, address: IpAddr) -> bool {
-    node.links.iter().flat_map(|link| &link.addresses).any(|own| own.local == address)
 }
 
 /// The interface by which an address is reached, so that what it sends comes in there: the longest prefix of the main
@@ -142,7 +137,7 @@ fn api_servers(facts: &Facts, family: Family) -> Vec<(Party, u16)> {
 /// A pod on the node: of the API, else an address that host-local gave out, else the second of the podCIDR.
 fn local_pod(facts: &Facts, name: &str, node: &Node, family: Family) -> Option<Party> {
     let of_family = |address: &IpAddr| Family::of(*address) == family;
-    let reached = |address: &IpAddr| !holds(node, *address) && interface_towards(node, *address).is_some();
+    let reached = |address: &IpAddr| !node.holds(*address) && interface_towards(node, *address).is_some();
     let mut pods = facts.networked_pods(name);
     if let Some(found) = pods.find_map(|(_, pod)| {
         let address = pod.addresses().find(|address| of_family(address) && reached(address))?;
