@@ -187,8 +187,9 @@ fn an_old_server_is_asked_in_pages_and_a_forgotten_version_is_said() {
 
 #[test]
 fn eight_requests_are_in_flight_and_the_server_does_not_indent() {
-    let server = require!(ApiServer::shared());
-    let proxy = FaultProxy::start(server, User::Admin).unwrap();
+    // A server of its own: the kubelets of nodes that other tests load are asked beside the eight, with a limit of their own.
+    let server = require!(ApiServer::start(&Options::default()));
+    let proxy = FaultProxy::start(&server, User::Admin).unwrap();
     proxy.spoil("GET /api", Fault::Delay(Duration::from_millis(50)), usize::MAX);
     let bundle = Collected::run(&proxy.kubeconfig(), &[]).bundle();
     assert_eq!(proxy.most_in_flight(), 8);
