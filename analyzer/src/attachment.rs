@@ -47,6 +47,8 @@ const AZURE: &[(&str, &str)] = &[
 const TENCENT: &[&str] = &[
     "SecurityGroupPolicySet",
     "SecurityGroupSet",
+    "InstanceSet",
+    "AddressTemplateSet",
     "RouteTableSet",
     "CcnSet",
     "CcnRouteTableSet",
@@ -132,6 +134,8 @@ mod tests {
             (json!([{"id": role}]), Some("cloud.identity")),
             (json!({"SecurityGroupPolicySet": {"Version": "12"}}), Some("cloud.tke")),
             (json!({"Response": {"LoadBalancerSet": []}}), Some("cloud.tke")),
+            (json!({"Response": {"InstanceSet": []}}), Some("cloud.tke")),
+            (json!({"AddressTemplateSet": []}), Some("cloud.tke")),
             (json!({"kind": "List", "apiVersion": "v1", "items": [{"kind": "Node"}]}), Some("api.nodes")),
             (json!({"kind": "PodList", "items": [pod("a"), pod("b")]}), Some("api.pods")),
             (json!({"kind": "List", "items": [pod("a"), pod("a")]}), None),

@@ -155,6 +155,26 @@ impl ApiServer {
         self.apply(&with_status.join("\n---"), &["replace", "--subresource=status", "-f", "-"])
     }
 
+    /// Writes a kubeconfig with a token of a service account, as whoever runs a program in its name has one.
+    pub fn account_kubeconfig(&self, namespace: &str, account: &str, path: &Path) -> Result<()> {
+        let output = self.kubectl(User::Admin).args(["create", "token", account, "-n", namespace]).output()?;
+        if !output.status.success() {
+            bail!("no token of {namespace}/{account}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let token = String::from_utf8(output.stdout)?;
+        let authority = self.folder.join("pki/ca.crt");
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             clusters: [{{name: c, cluster: {{server: \"{}\", certificate-authority: \"{}\"}}}}]\n\
+             users: [{{name: u, user: {{token: \"{}\"}}}}]\n\
+             contexts: [{{name: c, context: {{cluster: c, user: u, namespace: {namespace}}}}}]\n",
+            self.url,
+            authority.display(),
+            token.trim()
+        );
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     fn apply(&self, manifest: &str, arguments: &[&str]) -> Result<()> {
         let mut command = self.kubectl(User::Admin);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -54,9 +54,20 @@ pub struct FaultProxy {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Part of the request line, what happens, and how often it still does.
-    faults: Vec<(String, Fault, usize)>,
+    faults: Vec<Spoilt>,
     seen: Vec<Seen>,
+    in_flight: usize,
+    most_in_flight: usize,
+}
+
+/// Requests that are spoilt.
+#[derive(Debug)]
+struct Spoilt {
+    /// Part of their lines.
+    part: String,
+    fault: Fault,
+    /// How many more.
+    times: usize,
     in_flight: usize,
     most_in_flight: usize,
 }
@@ -93,7 +104,7 @@ impl FaultProxy {
 
     /// Spoils the next `times` requests whose line (`GET /api/v1/pods?limit=1`) holds this text.
     pub fn spoil(&self, line: &str, fault: Fault, times: usize) {
-        self.lock().faults.push((line.to_owned(), fault, times));
+        self.lock().faults.push(Spoilt { part: line.to_owned(), fault, times, in_flight: 0, most_in_flight: 0 });
     }
 
     /// The kubeconfig that leads to the proxy.
@@ -111,6 +122,11 @@ impl FaultProxy {
         self.lock().most_in_flight
     }
 
+    /// The most requests that were under way at one time of those that were spoilt by this text.
+    pub fn most_in_flight_of(&self, line: &str) -> usize {
+        self.lock().faults.iter().filter(|spoilt| spoilt.part == line).map(|spoilt| spoilt.most_in_flight).sum()
+    }
+
     fn kubeconfig_text(&self) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: spoilt, cluster: {{server: 'http://127.0.0.1:{}'}}}}]\n\
@@ -121,6 +137,15 @@ impl FaultProxy {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+impl Spoilt {
+    fn begin(&mut self) -> Fault {
+        self.times -= 1;
+        self.in_flight += 1;
+        self.most_in_flight = self.most_in_flight.max(self.in_flight);
+        self.fault.clone()
     }
 }
 
@@ -149,13 +174,18 @@ fn serve(mut client: TcpStream, upstream: u16, state: &Mutex<State>) -> io::Resu
         state.seen.push(Seen { line: line.clone(), head: head.clone() });
         state.in_flight += 1;
         state.most_in_flight = state.most_in_flight.max(state.in_flight);
-        state.faults.iter_mut().find(|(part, _, times)| *times > 0 && line.contains(part.as_str())).map(|fault| {
-            fault.2 -= 1;
-            fault.1.clone()
-        })
+        let spoilt = state.faults.iter_mut().position(|one| one.times > 0 && line.contains(one.part.as_str()));
+        spoilt.and_then(|index| state.faults.get_mut(index).map(|one| (index, one.begin())))
     };
+    let (index, fault) = fault.unzip();
     // A request is under way until its answer begins; a client that has it all may ask again before this thread ends.
-    let begins = || lock(state).in_flight -= 1;
+    let begins = || {
+        let mut state = lock(state);
+        state.in_flight -= 1;
+        if let Some(spoilt) = index.and_then(|index| state.faults.get_mut(index)) {
+            spoilt.in_flight -= 1;
+        }
+    };
     answer(&mut client, &mut reader, &head, fault, upstream, begins)
 }
 
