@@ -74,6 +74,7 @@ use certificates::Placed;
 use config_map::ConfigMap;
 use event::Events;
 use log::LogFile;
+use netpath::iptables::Specifications;
 use netpath::policy::Policies;
 use nnc::{NodeNetworkConfig, SubnetState};
 use node::NodeFacts;
@@ -314,7 +315,9 @@ impl Facts {
 
     /// What a node's folder in the bundle says. A node without a folder has such facts too, all of them absent.
     pub fn node_files(&self, node: &str) -> Option<&NodeFacts> {
-        let make = |name: &Arc<str>| (name.clone(), NodeFacts::new(self.evidence().clone(), name.clone()));
+        let known = Arc::new(Specifications::default());
+        let make =
+            |name: &Arc<str>| (name.clone(), NodeFacts::new(self.evidence().clone(), name.clone(), known.clone()));
         self.0.node_files.get_or_init(|| self.node_names().iter().map(make).collect()).get(node)
     }
 

@@ -10,7 +10,7 @@ use crate::address::Family;
 use crate::answer::deciding::{event_of, native_of, table_of};
 use crate::answer::owner::{Owner, owner_of_chain};
 use crate::answer::{ClientSees, Direction, Trip, client};
-use crate::iptables::{Backend, Header, Negatable, Rule, Ruleset};
+use crate::iptables::{Backend, Header, Negatable, Rule, Ruleset, Specification};
 use crate::matches::{Match, Ports, Tcp};
 use crate::nft::{Expression, NativeRule, Operand, Statement, Value, VerdictWord};
 use crate::node::Node;
@@ -359,15 +359,8 @@ fn accepting(packet: &Packet, direction: Direction) -> Rule {
         _ => None,
     };
     let text = format!("-A (the fix){} -j ACCEPT", words_of(packet, direction));
-    Rule {
-        line: 0,
-        text: text.into(),
-        counters: None,
-        header,
-        matches: ports.into_iter().collect(),
-        target: Target::Accept,
-        unread: None,
-    }
+    let matches = ports.into_iter().collect();
+    Rule::new(Specification::of(text, header, matches, Target::Accept))
 }
 
 /// The same tests in iptables' words.

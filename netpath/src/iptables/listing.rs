@@ -47,6 +47,7 @@ fn restore_text(ruleset: &mut Ruleset, text: &str) {
     for chain in ruleset.tables.iter_mut().flat_map(|table| &mut table.chains) {
         chain.text = original(chain.line).into();
         for rule in &mut chain.rules {
+            rule.counted = false;
             rule.text = original(rule.line).into();
         }
     }

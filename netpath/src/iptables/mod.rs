@@ -7,17 +7,21 @@ mod listing;
 mod parse;
 mod print;
 mod rules;
+mod specification;
 mod tokens;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use self::listing::parse_listing;
-pub use self::parse::{parse, parse_specification};
+pub use self::parse::{parse, parse_shared, parse_specification};
 pub(crate) use self::print::quote_into;
 pub use self::rules::Rules;
+pub use self::specification::{Specification, Specifications};
 pub(crate) use self::tokens::{Opt, Token};
 
 use crate::address::{AddrMask, Family};
@@ -25,7 +29,6 @@ use crate::interface::IfacePattern;
 use crate::matches::Match;
 use crate::protocol::Protocol;
 use crate::source::{Cited, Origin};
-use crate::targets::Target;
 
 /// Which kernel subsystem holds the tables. Both can be active at once, and then every hook runs both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -170,23 +173,18 @@ pub struct Header {
     pub fragment: Option<bool>,
 }
 
-/// One rule.
+/// One rule: a [`Specification`], and what is the rule's own.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The line it stands on, counted from 1.
     pub line: u32,
-    /// The line's text, verbatim.
-    pub text: Box<str>,
     /// Its counters, when the dump has them.
     pub counters: Option<Counters>,
-    /// The tests without a module.
-    pub header: Header,
-    /// The modules' tests, in order.
-    pub matches: Vec<Match>,
-    /// What happens when all of them hold.
-    pub target: Target,
-    /// The owner's `--comment` texts are among [`Rule::matches`]; this is what could not be read at all.
-    pub unread: Option<Box<str>>,
+    /// Whether the line begins with the counters, as `iptables-save -c` prints them.
+    counted: bool,
+    /// The index in the table of the chain that a jump leads to; `None` when the dump lacks it.
+    pub(crate) jump: Option<usize>,
+    specification: Arc<Specification>,
 }
 
 impl Ruleset {
@@ -202,7 +200,7 @@ impl Ruleset {
 
     /// A rule as evidence.
     pub fn cite(&self, rule: &Rule) -> Cited {
-        Cited { origin: Origin::line(&self.file, rule.line), text: rule.text.trim().to_owned() }
+        Cited { origin: Origin::line(&self.file, rule.line), text: rule.verbatim().trim().to_owned() }
     }
 
     /// A chain's declaration (for a built-in chain, its policy) as evidence.
@@ -229,12 +227,40 @@ impl Table {
 }
 
 impl Rule {
+    /// A rule that stands in no file.
+    pub fn new(specification: Specification) -> Rule {
+        Rule { line: 0, counters: None, counted: false, jump: None, specification: Arc::new(specification) }
+    }
+
+    /// Its line as it stands in the file.
+    pub fn verbatim(&self) -> Cow<'_, str> {
+        match self.counters.filter(|_| self.counted) {
+            Some(Counters { packets, bytes }) => Cow::Owned(format!("[{packets}:{bytes}] {}", self.text)),
+            None => Cow::Borrowed(&self.text),
+        }
+    }
+
     /// The texts of its `-m comment`.
     pub fn comments(&self) -> impl Iterator<Item = &str> {
         self.matches.iter().filter_map(|m| match m {
             Match::Comment(text) => Some(&**text),
             _ => None,
         })
+    }
+}
+
+impl Deref for Rule {
+    type Target = Specification;
+
+    fn deref(&self) -> &Specification {
+        &self.specification
+    }
+}
+
+/// A change is this rule's alone: others that had the same specification keep it.
+impl DerefMut for Rule {
+    fn deref_mut(&mut self) -> &mut Specification {
+        Arc::make_mut(&mut self.specification)
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::tokens::{self, Opt, Token};
-use super::{Backend, Chain, Counters, Header, Negatable, Note, NoteKind, Policy, Rule, Rules, Ruleset, Table};
+use super::{
+    Backend, Chain, Counters, Header, Negatable, Note, NoteKind, Policy, Rule, Rules, Ruleset, Specification,
+    Specifications, Table,
+};
 use crate::address::{AddrMask, Family};
 use crate::interface::IfacePattern;
 use crate::matches::Match;
@@ -17,19 +20,26 @@ use crate::targets::Target;
 /// `backend` is what the caller knows (the command it ran); the file's own header overrides it. Nothing is an error:
 /// what cannot be read is in [`Ruleset::notes`] or in the rule.
 pub fn parse(file: &str, bytes: &[u8], family: Family, backend: Backend) -> Ruleset {
-    Reader::new(file, family, backend).read(&String::from_utf8_lossy(bytes))
+    parse_shared(&Specifications::default(), file, bytes, family, backend)
+}
+
+/// The same, for one of many nodes: a rule that was read for another is not read again.
+pub fn parse_shared(known: &Specifications, file: &str, bytes: &[u8], family: Family, backend: Backend) -> Ruleset {
+    Reader::new(known, file, family, backend).read(&String::from_utf8_lossy(bytes))
 }
 
 /// Reads `iptables [-t TABLE] -S` output, which does not say which table it lists.
 pub fn parse_specification(file: &str, bytes: &[u8], family: Family, backend: Backend, table: &str) -> Ruleset {
-    let mut reader = Reader::new(file, family, backend);
+    let known = Specifications::default();
+    let mut reader = Reader::new(&known, file, family, backend);
     reader.open_table(table, 1);
     let mut ruleset = reader.read(&String::from_utf8_lossy(bytes));
     ruleset.notes.retain(|note| note.kind != NoteKind::Truncated);
     ruleset
 }
 
-struct Reader {
+struct Reader<'k> {
+    known: &'k Specifications,
     ruleset: Ruleset,
     comments: Vec<Box<str>>,
     /// The chains of the table that is open, by name: a node may have thousands.
@@ -38,8 +48,8 @@ struct Reader {
     last_chain: usize,
 }
 
-impl Reader {
-    fn new(file: &str, family: Family, backend: Backend) -> Self {
+impl<'k> Reader<'k> {
+    fn new(known: &'k Specifications, file: &str, family: Family, backend: Backend) -> Self {
         let ruleset = Ruleset {
             file: Arc::from(file),
             family,
@@ -48,7 +58,7 @@ impl Reader {
             notes: Vec::new(),
             trailing: Vec::new(),
         };
-        Self { ruleset, comments: Vec::new(), index: HashMap::new(), last_chain: 0 }
+        Self { known, ruleset, comments: Vec::new(), index: HashMap::new(), last_chain: 0 }
     }
 
     fn read(mut self, text: &str) -> Ruleset {
@@ -157,41 +167,34 @@ impl Reader {
     /// `[1:2] -A …`, `-A …`, `-N …`, `-P …`.
     fn command(&mut self, number: u32, line: &str) {
         let (counters, body) = split_counters(line.trim_start());
-        let words = tokens::split(body);
-        let command = words.first().map_or("", |word| word.raw);
-        let argument = words.get(1).map(|word| word.text.clone());
-        match (command, argument) {
-            ("-P" | "--policy", Some(chain)) => {
-                let policy = words.get(2).and_then(|word| parse_policy(&word.text));
-                self.chain(number, line, &chain, policy, None);
+        let (command, rest) = tokens::first(body);
+        let (argument, rest) = tokens::first(rest);
+        match (command.raw, argument.text) {
+            ("-P" | "--policy", chain) if !chain.is_empty() => {
+                self.chain(number, line, &chain, parse_policy(&tokens::first(rest).0.text), None);
             }
-            ("-N" | "--new-chain", Some(chain)) => self.chain(number, line, &chain, None, None),
-            ("-A" | "--append" | "-I" | "--insert", Some(chain)) => {
-                let rule = self.rule(number, line, body, counters, words.get(2..).unwrap_or_default());
-                self.add_rule(number, &chain, rule, command.starts_with("-I") || command == "--insert");
+            ("-N" | "--new-chain", chain) if !chain.is_empty() => self.chain(number, line, &chain, None, None),
+            ("-A" | "--append" | "-I" | "--insert", chain) if !chain.is_empty() => {
+                let rule = self.rule(number, line, (body, rest), counters);
+                self.add_rule(number, &chain, rule, command.raw.starts_with("-I") || command.raw == "--insert");
             }
             _ => self.note(number, NoteKind::Unparsed, line),
         }
     }
 
-    fn rule(&self, line: u32, text: &str, body: &str, counters: Option<Counters>, words: &[Token<'_>]) -> Rule {
-        let mut builder = RuleBuilder::new(self.ruleset.family);
-        let failed = builder.read(words).is_none();
-        let (header, matches, target, trailing) = builder.finish();
-        Rule {
-            line,
-            text: text.into(),
-            counters: counters.or(trailing),
-            header,
-            matches,
-            target,
-            unread: failed.then(|| body.into()),
-        }
+    /// The rule of a line, given without its counters, and from behind the chain's name on.
+    fn rule(&self, number: u32, line: &str, (body, words): (&str, &str), counters: Option<Counters>) -> Rule {
+        // Only what can be printed again is taken apart; any other line is kept as it is.
+        let counted = counters.is_some_and(|Counters { packets, bytes }| line == format!("[{packets}:{bytes}] {body}"));
+        let text = if counted { body } else { line };
+        let family = self.ruleset.family;
+        let specification = self.known.get(family, text, || specify(family, text, body, words));
+        Rule { line: number, counters: counters.or(specification.set_counters), counted, jump: None, specification }
     }
 
     fn add_rule(&mut self, number: u32, chain: &str, rule: Rule, first: bool) {
         let Some(table) = self.ruleset.tables.last_mut() else {
-            return self.note(number, NoteKind::Unparsed, &rule.text);
+            return self.note(number, NoteKind::Unparsed, &rule.verbatim());
         };
         if table.chains.get(self.last_chain).is_none_or(|last| &*last.name != chain) {
             self.last_chain = match self.index.get(chain) {
@@ -220,11 +223,24 @@ impl Reader {
 fn resolve_jumps(table: &mut Table) {
     let names: Vec<Box<str>> = table.chains.iter().map(|chain| chain.name.clone()).collect();
     let index: HashMap<&str, usize> = names.iter().enumerate().map(|(at, name)| (&**name, at)).collect();
-    for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
-        if let Target::Jump { chain, index: at, .. } = &mut rule.target {
-            *at = index.get(&**chain).copied();
+    for chain in &mut table.chains {
+        chain.rules.shrink();
+        for rule in &mut chain.rules {
+            rule.jump = match &rule.target {
+                Target::Jump { chain, .. } => index.get(&**chain).copied(),
+                _ => None,
+            };
         }
     }
+}
+
+/// Reads the words behind `-A CHAIN`.
+fn specify(family: Family, text: &str, body: &str, words: &str) -> Specification {
+    let mut builder = RuleBuilder::new(family);
+    let failed = builder.read(&tokens::split(words)).is_none();
+    let (header, matches, target, set_counters) = builder.finish();
+    let unread = failed.then(|| body.into());
+    Specification { text: text.into(), header, matches, target, unread, set_counters }
 }
 
 fn parse_policy(word: &str) -> Option<Policy> {

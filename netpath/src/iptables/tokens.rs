@@ -82,6 +82,11 @@ pub(crate) fn split(line: &str) -> Vec<Token<'_>> {
     tokens
 }
 
+/// The first word of a line, empty where there is none, and what follows it.
+pub(crate) fn first(line: &str) -> (Token<'_>, &str) {
+    next(line.trim_start())
+}
+
 fn next(rest: &str) -> (Token<'_>, &str) {
     let Some(inside) = rest.strip_prefix('"') else {
         let end = rest.find([' ', '\t']).unwrap_or(rest.len());

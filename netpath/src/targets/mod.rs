@@ -28,8 +28,6 @@ pub enum Target {
     Jump {
         /// The chain's name.
         chain: Box<str>,
-        /// Its index in the table; `None` when the dump lacks it.
-        index: Option<usize>,
         /// `-g`: a RETURN there goes back to this chain's caller.
         goto: bool,
     },
@@ -117,7 +115,7 @@ impl Target {
     pub(crate) fn read(goto: bool, name: &Token<'_>, options: &[Opt<'_>], family: Family) -> Self {
         let plain = options.is_empty();
         match &*name.text {
-            _ if goto => Self::Jump { chain: name.text.as_ref().into(), index: None, goto },
+            _ if goto => Self::Jump { chain: name.text.as_ref().into(), goto },
             "ACCEPT" if plain => Self::Accept,
             "DROP" if plain => Self::Drop,
             "RETURN" if plain => Self::Return,
@@ -162,7 +160,7 @@ impl Target {
         // User chains take no options; extensions without options that we do not know look the same, so that their
         // missing chain makes the walk depend on them.
         if options.is_empty() && !KNOWN_BUT_OPEN.contains(&word) {
-            return Self::Jump { chain: word.into(), index: None, goto: false };
+            return Self::Jump { chain: word.into(), goto: false };
         }
         Self::Unknown { name: name.raw.into(), text: raw(options) }
     }

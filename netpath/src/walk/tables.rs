@@ -46,7 +46,7 @@ impl<'a> Walker<'a> {
                     frames.push((chain, 0));
                 }
                 Next::Jump(_) | Next::Goto(_) => {
-                    self.doubt(format!("where a loop of chains through `{}` ends", rule.text.trim()));
+                    self.doubt(format!("where a loop of chains through `{}` ends", rule.verbatim().trim()));
                     return Flow::Break(Verdict::Drop);
                 }
                 Next::Return => {
@@ -109,7 +109,7 @@ impl<'a> Walker<'a> {
 
     fn apply(&mut self, rule: &Rule, hook: Hook, at: (ChainRef, usize)) -> Next {
         if rule.unread.is_some() {
-            return self.anything(rule.text.trim(), hook, at);
+            return self.anything(rule.verbatim().trim(), hook, at);
         }
         let (effect, next) = match &rule.target {
             Target::None | Target::Continue { .. } => (Effect::None, Next::Rule),
@@ -120,11 +120,11 @@ impl<'a> Walker<'a> {
                 (Effect::Verdict(verdict), Next::End(verdict))
             }
             Target::Return => (Effect::Return, Next::Return),
-            Target::Jump { index: Some(chain), goto: false, .. } => (Effect::Jump, Next::Jump(*chain)),
-            Target::Jump { index: Some(chain), goto: true, .. } => (Effect::Jump, Next::Goto(*chain)),
-            Target::Jump { chain, index: None, .. } => {
-                return self.anything(&format!("{chain} (its chain is not in the dump)"), hook, at);
-            }
+            Target::Jump { chain, goto } => match (rule.jump, goto) {
+                (Some(chain), false) => (Effect::Jump, Next::Jump(chain)),
+                (Some(chain), true) => (Effect::Jump, Next::Goto(chain)),
+                (None, _) => return self.anything(&format!("{chain} (its chain is not in the dump)"), hook, at),
+            },
             Target::Mark(set) => {
                 self.skb.mark = set.apply(self.skb.mark);
                 (Effect::Mark(self.skb.mark), Next::Rule)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::{ItemRecord, ItemStatus};
 use netpath::address::Family;
-use netpath::iptables::{self, Backend, NoteKind, Ruleset};
+use netpath::iptables::{self, Backend, NoteKind, Ruleset, Specifications};
 use netpath::nft::Tables;
 use netpath::node::{Gap, GapKind, Node};
 use netpath::route::{Fib, parse_routes, parse_rules};
@@ -17,7 +17,7 @@ use super::folder::{Entry, Folder};
 const FAMILIES: [(Family, &str); 2] = [(Family::V4, "4"), (Family::V6, "6")];
 
 /// Reads the node. None where neither its interfaces nor its routes are known.
-pub fn read(folder: &Folder) -> Option<Node> {
+pub fn read(folder: &Folder, known_rules: &Specifications) -> Option<Node> {
     let mut gaps = Vec::new();
     let links = read_links(folder);
     let routes = read_routes(folder, &mut gaps);
@@ -25,7 +25,7 @@ pub fn read(folder: &Folder) -> Option<Node> {
         return None;
     }
     let rules = read_routing_rules(folder, &mut gaps);
-    let rulesets = read_rulesets(folder);
+    let rulesets = read_rulesets(folder, known_rules);
     let nft = read_nft(folder);
     for (family, number) in FAMILIES {
         gaps.extend(rule_gaps(folder, family, number, &rulesets, nft.as_ref()));
@@ -104,7 +104,7 @@ fn read_ipvs(folder: &Folder) -> Option<ipvs::Servers> {
 }
 
 /// The dumps of both backends; where only the plain name was there, the backend that its first line tells.
-fn read_rulesets(folder: &Folder) -> Vec<Arc<Ruleset>> {
+fn read_rulesets(folder: &Folder, known_rules: &Specifications) -> Vec<Arc<Ruleset>> {
     let mut all = Vec::new();
     for (family, number) in FAMILIES {
         let dump = |name: &str| folder.entry(&format!("node.iptables.{name}-v{number}"));
@@ -117,8 +117,9 @@ fn read_rulesets(folder: &Folder) -> Vec<Arc<Ruleset>> {
                 (entry, backend)
             }));
         }
-        let parsed =
-            |(entry, backend): (Entry, Backend)| Arc::new(iptables::parse(&entry.path, &entry.bytes, family, backend));
+        let parsed = |(entry, backend): (Entry, Backend)| {
+            Arc::new(iptables::parse_shared(known_rules, &entry.path, &entry.bytes, family, backend))
+        };
         all.extend(dumps.into_iter().map(parsed));
     }
     all

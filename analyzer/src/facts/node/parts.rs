@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use netpath::iptables::Specifications;
+
 use super::address_range::AddressRange;
 use super::azure_ipam::{self, Endpoints};
 use super::certificate::{self, Certificate};
@@ -49,6 +51,8 @@ pub struct NodeFacts {
     routes: OnceLock<Option<Vec<Route>>>,
     modules: OnceLock<Option<BTreeMap<String, Citation>>>,
     units: OnceLock<Option<BTreeMap<String, Unit>>>,
+    /// The iptables rules that were read for the cluster's other nodes.
+    known_rules: Arc<Specifications>,
     kernel: OnceLock<Option<netpath::node::Node>>,
     proxy_chains: OnceLock<Option<Vec<Checked>>>,
     sockets: OnceLock<Option<Sockets>>,
@@ -72,7 +76,7 @@ impl fmt::Debug for NodeFacts {
 
 impl NodeFacts {
     /// The facts of a node. Nothing is parsed yet.
-    pub fn new(evidence: Arc<Evidence>, node: Arc<str>) -> NodeFacts {
+    pub fn new(evidence: Arc<Evidence>, node: Arc<str>, known_rules: Arc<Specifications>) -> NodeFacts {
         NodeFacts {
             folder: Folder::new(evidence, &node),
             node,
@@ -93,6 +97,7 @@ impl NodeFacts {
             routes: OnceLock::new(),
             modules: OnceLock::new(),
             units: OnceLock::new(),
+            known_rules,
             kernel: OnceLock::new(),
             proxy_chains: OnceLock::new(),
             sockets: OnceLock::new(),
@@ -228,7 +233,7 @@ impl NodeFacts {
     /// The node as packets are walked through it. None where neither its interfaces nor its routes are known, because
     /// then no packet can be placed.
     pub fn kernel(&self) -> Option<&netpath::node::Node> {
-        self.kernel.get_or_init(|| kernel::read(&self.folder)).as_ref()
+        self.kernel.get_or_init(|| kernel::read(&self.folder, &self.known_rules)).as_ref()
     }
 
     /// What kube-proxy made of the Services, beside what the API says.
