@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use analyzer::citation::Citation;
 use analyzer::finding::*;
-use analyzer::report::{Format, render};
+use analyzer::report::{Format, render, write_summary};
 use bundle::{ItemStatus, Scope};
 
 /// Text that tries to end every wrapping a report puts it in.
@@ -138,6 +138,16 @@ fn findings(text: &str) -> Findings {
         }],
         not_judged: BTreeMap::from([(text.to_owned(), 2)]),
     }
+}
+
+#[test]
+fn the_summary_says_once_what_is_wrong_in_many_places() {
+    let mut summary = Vec::new();
+    write_summary(&findings("the same"), &mut summary).unwrap();
+    let summary = String::from_utf8(summary).unwrap();
+    assert_eq!(summary.matches("many-places on").count(), 1, "{summary}");
+    assert!(summary.contains("          and on 24 more: node/n1, node/n2, "), "{summary}");
+    assert!(summary.contains("one-place on"), "the other cause is not pushed out: {summary}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::escape::visible;
 use super::gap::gaps;
 use super::page::{health_word, place_name};
-use crate::finding::{Findings, SymptomAnswer};
+use crate::finding::{Cause, Findings, SymptomAnswer};
 
 /// Causes that the terminal shows.
 const SHOWN_CAUSES: usize = 12;
@@ -91,8 +91,11 @@ fn way(symptom: &SymptomAnswer, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// The causes, those of one rule together: what is wrong on every node of a large cluster is one thing to read.
 fn causes(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
-    for cause in findings.causes.iter().take(SHOWN_CAUSES) {
+    let groups = by_rule(&findings.causes);
+    for group in groups.iter().take(SHOWN_CAUSES) {
+        let Some((cause, others)) = group.split_first() else { continue };
         let severity = format!("{:?}", cause.severity).to_lowercase();
         writeln!(out, "\n{severity:>8}  {}", line(&cause.message))?;
         writeln!(out, "          {} on {}", cause.rule, line(&cause.scope.to_string()))?;
@@ -100,11 +103,28 @@ fn causes(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
         if let Some(citation) = finding.and_then(|finding| finding.evidence.first()) {
             writeln!(out, "          {}: {}", line(&place_name(citation)), line(&citation.text))?;
         }
+        if !others.is_empty() {
+            let places: Vec<String> = others.iter().map(|cause| cause.scope.to_string()).collect();
+            writeln!(out, "          {}", line(&format!("and on {} more: {}", others.len(), places.join(", "))))?;
+        }
     }
-    match findings.causes.len().saturating_sub(SHOWN_CAUSES) {
-        0 => Ok(()),
-        more => writeln!(out, "\n          and {more} more, in the report"),
+    let more: usize = groups.iter().skip(SHOWN_CAUSES).map(Vec::len).sum();
+    if more > 0 {
+        writeln!(out, "\n          and {more} more, in the report")?;
     }
+    Ok(())
+}
+
+/// The causes of each rule, in the order of their first.
+fn by_rule(causes: &[Cause]) -> Vec<Vec<&Cause>> {
+    let mut groups: Vec<Vec<&Cause>> = Vec::new();
+    for cause in causes {
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| first.rule == cause.rule)) {
+            Some(group) => group.push(cause),
+            None => groups.push(vec![cause]),
+        }
+    }
+    groups
 }
 
 fn missing(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {

@@ -17,12 +17,12 @@ use serde::Serialize;
 use super::answer::{Deciding, Fix, Sees, Verdict};
 use super::endpoint::{Endpoint, Port, Who};
 use super::flight::Station;
-use super::groups::Bounds;
 use super::overlay;
 use super::question::{Asked, CLIENT_PORT, Departure, Protocol, Question};
 use super::verdict;
 use super::world::World;
 use crate::facts::Facts;
+use crate::facts::reach::bounds::Bounds;
 use crate::facts::service::Service;
 
 /// NodePorts beyond this are not walked on each node.

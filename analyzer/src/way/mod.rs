@@ -13,7 +13,6 @@
 //! drawing.rs    the answer for people
 //! battery.rs    the packets that every cluster lives by: `--all`
 //! intake.rs     the ends as people write them into a form
-//! groups.rs     senders that a node cannot tell apart
 //! ```
 //!
 //! What happens within a node is netpath's; what lies between nodes is put together here, of facts.
@@ -24,7 +23,6 @@ pub mod drawing;
 pub mod endpoint;
 mod flight;
 mod gate;
-mod groups;
 pub mod intake;
 mod journey;
 mod overlay;

@@ -8,6 +8,7 @@ use netpath::node::Node;
 use rayon::prelude::*;
 
 use crate::facts::Facts;
+use crate::facts::node::kernel;
 use crate::facts::node::sockets::Listening;
 use crate::facts::pod::Pod;
 
@@ -95,7 +96,7 @@ impl<'a> World<'a> {
     pub fn address_of_node(&self, name: &str, v6: bool) -> Option<IpAddr> {
         let object = self.facts.node_object(name);
         let internal = object.and_then(|node| node.internal_addresses().find(|address| address.is_ipv6() == v6));
-        internal.or_else(|| own_address(self.node(name)?, v6))
+        internal.or_else(|| kernel::address_in_network(self.node(name)?, v6))
     }
 
     /// The only node there is, where there is only one.
@@ -120,20 +121,6 @@ impl<'a> World<'a> {
     pub fn listening_in_pod(&self, pod: &Pod, protocol: &str, address: IpAddr, port: u16) -> Option<Listening> {
         Some(self.facts.node_files(&pod.node)?.pod_sockets(pod.uid)?.listening(protocol, address, port))
     }
-}
-
-/// The address by which a host is known in its network: that of the interface of its default route.
-fn own_address(node: &Node, v6: bool) -> Option<IpAddr> {
-    let somewhere: IpAddr = match v6 {
-        true => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
-        false => IpAddr::from([192, 0, 2, 1]),
-    };
-    let global = |link: &netpath::link::Link| {
-        let mut own = link.addresses.iter().filter(|address| address.local.is_ipv6() == v6);
-        own.find(|address| &*address.scope == "global" && !address.secondary).map(|address| address.local)
-    };
-    let uplink = node.interface_towards(somewhere).and_then(|name| global(node.link(&name)?));
-    uplink.or_else(|| node.links.iter().filter(|link| !link.loopback && link.kind.is_none()).find_map(global))
 }
 
 fn index(facts: &Facts) -> HashMap<IpAddr, Place> {

@@ -1,6 +1,7 @@
 //! The node as packets are walked through it: a [`netpath::node::Node`] of what the folder holds, and what it does not
 //! hold as [`Gap`]s, so that no walk takes for empty what nobody collected.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bundle::{ItemRecord, ItemStatus};
@@ -42,6 +43,20 @@ pub fn read(folder: &Folder, known_rules: &Specifications) -> Option<Node> {
         ipvs: read_ipvs(folder),
         gaps,
     })
+}
+
+/// The address by which a host is known in its network: that of the interface of its default route.
+pub fn address_in_network(node: &Node, v6: bool) -> Option<IpAddr> {
+    let somewhere: IpAddr = match v6 {
+        true => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
+        false => IpAddr::from([192, 0, 2, 1]),
+    };
+    let global = |link: &link::Link| {
+        let mut own = link.addresses.iter().filter(|address| address.local.is_ipv6() == v6);
+        own.find(|address| &*address.scope == "global" && !address.secondary).map(|address| address.local)
+    };
+    let uplink = node.interface_towards(somewhere).and_then(|name| global(node.link(&name)?));
+    uplink.or_else(|| node.links.iter().filter(|link| !link.loopback && link.kind.is_none()).find_map(global))
 }
 
 /// Addresses of their own files, kinds and masters of `ip -d link`.

@@ -2,6 +2,7 @@
 //! settings by netpath, so that no rule has to look for a port in a text.
 //!
 //! ```text
+//! bounds.rs   senders that a node's rules, routes and sets cannot tell apart
 //! parties.rs  who sends to a node: its peers, the API server, pods here and elsewhere
 //! flows.rs    the packets
 //! chains.rs   the chains of the node's rule sets, and whose they are
@@ -12,6 +13,7 @@
 //! Each walk is through one node alone, so the file of a single host suffices; what lies between nodes, and what
 //! NetworkPolicies and clouds decide, is asked elsewhere.
 
+pub mod bounds;
 mod chains;
 mod flows;
 mod parties;

@@ -1,16 +1,17 @@
 //! Who sends to a node: its peers, the API server, pods here and elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use netpath::address::{AddrMask, Family};
-use netpath::matches::Match;
+use netpath::address::Family;
 use netpath::node::Node;
 use netpath::route::RouteType;
 
+use super::bounds::Bounds;
 use crate::facts::Facts;
+use crate::facts::node::kernel;
 
 /// Somebody with an address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,13 +27,13 @@ pub struct Party {
 pub struct Parties {
     /// The node's own address in its network.
     pub own: Option<IpAddr>,
-    /// Other nodes; of those that the node's rules do not tell apart, the first.
+    /// Other nodes; of those that the node does not tell apart, the first, under the names of all.
     pub peers: Vec<Party>,
     /// The API server's addresses with their ports.
     pub api_servers: Vec<(Party, u16)>,
     /// A pod on the node.
     pub pod: Option<Party>,
-    /// Pods of other nodes; of those that the node's rules do not tell apart, the first.
+    /// Pods of other nodes, likewise.
     pub remote_pods: Vec<Party>,
 }
 
@@ -43,9 +44,11 @@ impl Parties {
     /// Finds them.
     pub fn of(facts: &Facts, name: &str, node: &Node) -> Parties {
         let internal = facts.node_object(name).and_then(|object| object.internal_addresses().next());
-        let own = internal.filter(|own| node.holds(*own)).or_else(|| uplink_address(node));
+        let own = internal
+            .filter(|own| node.holds(*own))
+            .or_else(|| [false, true].into_iter().find_map(|v6| kernel::address_in_network(node, v6)));
         let Some(own_address) = own else { return Parties::default() };
-        let masks = Masks::of(node);
+        let bounds = Bounds::of(node);
         let mut peers = peers(facts, name, own_address);
         if peers.is_empty() {
             peers.extend(neighbour(node, own_address).map(|address| Party { name: SOMEBODY.to_owned(), address }));
@@ -53,16 +56,17 @@ impl Parties {
         let family = Family::of(own_address);
         Parties {
             own,
-            peers: masks.one_of_each(peers),
+            peers: one_of_each(&bounds, peers),
             api_servers: api_servers(facts, family),
             pod: local_pod(facts, name, node, family),
-            remote_pods: masks.one_of_each(remote_pods(facts, name, node, family)),
+            remote_pods: one_of_each(&bounds, remote_pods(facts, name, node, family)),
         }
     }
 }
 
-/// The interface by which an address is reached, so that what it sends comes in there: the longest prefix of the main
-/// table.
+/// The interface at which a sender's packets come in: the network brings them to where the main table's longest prefix
+/// leads. The policy rules that [`Node::interface_towards`] obeys choose how answers leave, which may be another way;
+/// that is what a strict reverse-path filter drops.
 pub fn interface_towards(node: &Node, address: IpAddr) -> Option<Arc<str>> {
     let leads = |route: &&netpath::route::Route| {
         &*route.table == "main" && route.kind == RouteType::Unicast && route.destination.contains(address)
@@ -74,18 +78,6 @@ pub fn interface_towards(node: &Node, address: IpAddr) -> Option<Arc<str>> {
         .filter(leads)
         .max_by_key(|route| (route.destination.prefix_len(), std::cmp::Reverse(route.metric)))?;
     best.hops.iter().find(|hop| !hop.dead).or(best.hops.first())?.interface.clone()
-}
-
-/// The address on the interface of the default route.
-fn uplink_address(node: &Node) -> Option<IpAddr> {
-    [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])].into_iter().find_map(|outside| {
-        let interface = interface_towards(node, outside)?;
-        let link = node.link(&interface)?;
-        let of_family = |address: &&netpath::link::Address| {
-            address.local.is_ipv4() == outside.is_ipv4() && &*address.scope == "global" && !address.secondary
-        };
-        link.addresses.iter().find(of_family).map(|address| address.local)
-    })
 }
 
 /// The gateway, or else another address of the node's network.
@@ -195,57 +187,46 @@ fn routed_through_others(node: &Node, family: Family) -> Vec<Party> {
         .collect()
 }
 
-/// What a node's rules can tell addresses apart by.
-struct Masks {
-    /// Networks that some rule, route or set names.
-    wide: Vec<AddrMask>,
-    /// Single addresses that some rule or set names.
-    hosts: BTreeSet<IpAddr>,
-    /// Whether something tells addresses apart in a way that is not looked into here.
-    opaque: bool,
+/// Of those that the node does not tell apart, the first, which speaks for the others; at most a few hundred where the
+/// node tells many apart.
+fn one_of_each(bounds: &Bounds, parties: Vec<Party>) -> Vec<Party> {
+    const MOST: usize = 200;
+    let mut groups: Vec<Vec<Party>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for party in parties {
+        let place = *places.entry(bounds.group(party.address)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(party),
+            None => groups.push(vec![party]),
+        }
+    }
+    groups.truncate(MOST);
+    groups.into_iter().filter_map(|group| speaker(&group)).collect()
 }
 
-impl Masks {
-    fn of(node: &Node) -> Masks {
-        let mut masks = Masks { wide: Vec::new(), hosts: BTreeSet::new(), opaque: false };
-        for rule in
-            node.rulesets.iter().flat_map(|set| &set.tables).flat_map(|table| &table.chains).flat_map(|c| &c.rules)
-        {
-            let header = [&rule.header.source, &rule.header.destination];
-            header.into_iter().flatten().for_each(|test| masks.add(test.value));
-            let by_more = |m: &Match| matches!(m, Match::IpRange(_) | Match::Set(_) | Match::Opaque { .. });
-            masks.opaque |= rule.unread.is_some() || rule.matches.iter().any(by_more);
-        }
-        node.routes.routes().iter().for_each(|route| masks.add(route.destination));
-        node.rules.iter().filter_map(|rule| rule.source).for_each(|source| masks.add(source));
-        masks.opaque |= node.nft.as_ref().is_some_and(|tables| !tables.tables.is_empty());
-        masks.wide.sort_by_key(|mask| (mask.first(), mask.last()));
-        masks.wide.dedup();
-        masks
+/// The first of them under the names of all.
+fn speaker(group: &[Party]) -> Option<Party> {
+    const NAMED: usize = 3;
+    let names: Vec<&str> = group.iter().take(NAMED).map(|party| party.name.as_str()).collect();
+    let mut name = names.join(", ");
+    if let Some(more) = group.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        name += &format!(" and {more} more");
     }
+    Some(Party { name, address: group.first()?.address })
+}
 
-    fn add(&mut self, mask: AddrMask) {
-        match mask.first() == mask.last() {
-            true => {
-                self.hosts.insert(mask.first());
-            }
-            false => self.wide.push(mask),
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Of those that nothing tells apart, the first; at most a few hundred where that is not known.
-    fn one_of_each(&self, parties: Vec<Party>) -> Vec<Party> {
-        const MOST: usize = 200;
-        let mut seen = BTreeSet::new();
-        let mut kept: Vec<Party> = parties
-            .into_iter()
-            .filter(|party| {
-                let single = (self.opaque || self.hosts.contains(&party.address)).then_some(party.address);
-                let within: Vec<bool> = self.wide.iter().map(|mask| mask.contains(party.address)).collect();
-                seen.insert((single, within))
-            })
-            .collect();
-        kept.truncate(MOST);
-        kept
+    #[test]
+    fn who_is_not_told_apart_is_named_and_asked_once() {
+        let nobody = Node::default();
+        let party = |number: u8| Party { name: format!("node n{number}"), address: IpAddr::from([10, 0, 0, number]) };
+        let one = |parties: Vec<Party>| one_of_each(&Bounds::of(&nobody), parties);
+        let two = one(vec![party(1), party(2)]);
+        assert_eq!(two, [Party { name: "node n1, node n2".to_owned(), address: party(1).address }]);
+        let many = one((1..=100).map(party).collect());
+        assert_eq!(many[0].name, "node n1, node n2, node n3 and 97 more");
     }
 }
