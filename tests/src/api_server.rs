@@ -61,6 +61,8 @@ pub struct Options {
     pub address: Ipv4Addr,
     /// The port, or nothing for a free one.
     pub port: Option<u16>,
+    /// The network namespace that it runs in, which `ip netns` knows; none for this process's own.
+    pub netns: Option<String>,
     /// The cluster's name in kubeconfigs.
     pub cluster: String,
     /// The controllers of kube-controller-manager to run, such as `endpointslice-controller`; none starts no manager.
@@ -74,7 +76,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (address, cluster) = (Ipv4Addr::LOCALHOST, "example".into());
-        Options { address, port: None, cluster, controllers: Vec::new(), scheduler: false }
+        Options { address, port: None, netns: None, cluster, controllers: Vec::new(), scheduler: false }
     }
 }
 
@@ -84,6 +86,7 @@ pub struct ApiServer {
     supervisor: Child,
     folder: PathBuf,
     url: String,
+    netns: Option<String>,
     kubectl: PathBuf,
 }
 
@@ -132,7 +135,7 @@ impl ApiServer {
 
     /// A real kubectl that speaks to this server as `user`, ready for its arguments.
     pub fn kubectl(&self, user: User) -> Command {
-        let mut command = Command::new(&self.kubectl);
+        let mut command = within(self.netns.as_deref(), &self.kubectl);
         command.arg("--kubeconfig").arg(self.kubeconfig(user)).arg("--cache-dir").arg(self.folder.join("kubectl"));
         command.env_remove("KUBECONFIG").stdin(Stdio::null());
         command
@@ -196,10 +199,12 @@ impl ApiServer {
         };
         let url = format!("https://{}:{port}", options.address);
         certificates(&folder.path().join("pki"), options, &url)?;
-        let supervisor = supervise(folder.path(), &script(folder.path(), options, port, programs)?)?;
+        let netns = options.netns.clone();
+        let script = script(folder.path(), options, port, programs)?;
+        let supervisor = supervise(folder.path(), netns.as_deref(), &script)?;
         // From here on the supervisor removes the folder.
         let folder = folder.keep();
-        let mut server = ApiServer { supervisor, folder, url, kubectl: programs.kubectl.clone() };
+        let mut server = ApiServer { supervisor, folder, url, netns, kubectl: programs.kubectl.clone() };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -351,9 +356,17 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-fn supervise(folder: &Path, script: &str) -> Result<Child> {
+/// A command of a program in a network namespace.
+fn within(netns: Option<&str>, program: &Path) -> Command {
+    let Some(netns) = netns else { return Command::new(program) };
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{netns}")).arg(program);
+    command
+}
+
+fn supervise(folder: &Path, netns: Option<&str>, script: &str) -> Result<Child> {
     let log = fs::File::create(folder.join("supervisor.log"))?;
-    Command::new("sh")
+    within(netns, Path::new("sh"))
         .args(["-c", script])
         // A group of its own keeps the terminal's Ctrl-C away from it.
         .process_group(0)

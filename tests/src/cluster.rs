@@ -56,6 +56,7 @@ impl Cluster {
         let options = Options {
             address: crate::scenario::CONTROL_PLANE,
             port: Some(6443),
+            netns: None,
             cluster: "quay".into(),
             controllers: CONTROLLERS.map(String::from).to_vec(),
             scheduler: false,

@@ -54,6 +54,13 @@ pub fn etcd() -> Result<Program, Missing> {
     Ok(Program { file, prefix: Vec::new() })
 }
 
+/// kube-router's firewall controller, which enforces NetworkPolicies with iptables and ipset.
+pub fn kube_router() -> Result<PathBuf, Missing> {
+    static BUILT: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
+    let module = "github.com/cloudnativelabs/kube-router/v2";
+    BUILT.get_or_init(|| built("kube-router", module, |_| String::new())).clone()
+}
+
 /// What answers for the kubelets of a sample's nodes where the API server asks them for logs.
 pub fn kubelet_stand_in() -> Result<PathBuf, Missing> {
     static BUILT: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();

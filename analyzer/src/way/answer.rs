@@ -93,6 +93,8 @@ pub struct Deciding {
     pub packets: Option<u64>,
     /// The ACCEPT further down that never gets its turn.
     pub shadows: Option<Line>,
+    /// Where the line is a policy's: the rule on the node that carries it out and stopped the packet.
+    pub enforced_by: Option<Line>,
 }
 
 /// A line of the bundle.

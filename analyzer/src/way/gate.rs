@@ -4,17 +4,18 @@
 //! Both are judged by netpath and are stateful: the answers of what they let pass are let pass too.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use netpath::answer::Decision;
 use netpath::cloud::{CloudFlow, CloudJudgement, Way};
 use netpath::packet::Packet;
-use netpath::policy::{Endpoint, Flow, Judgement, Party, Side};
+use netpath::policy::{Denial, Endpoint, Flow, Judgement, Party, Plugin, Side};
 use netpath::protocol;
 use netpath::source::Cited;
 use netpath::unknown::Unknown;
 
 use super::answer::Direction;
-use super::flight::Remark;
+use super::flight::{Leg, Remark, Trail};
 use super::world::{Place, World};
 use crate::facts::policy::{endpoint, enforcement};
 
@@ -31,6 +32,10 @@ pub struct Gate {
     pub owner: &'static str,
     /// Accept, drop or depends.
     pub verdict: Decision,
+    /// What becomes of a packet that it does not let pass.
+    pub denial: Denial,
+    /// The program that closes it and the node where it does, where they are known.
+    pub closer: Option<(Plugin, Arc<str>)>,
     /// Why, in a sentence.
     pub why: String,
     /// The line that decides.
@@ -44,6 +49,26 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// kube-router closes gates with rules that the walk meets. Where those of its node are known and let the packet pass,
+    /// they and the policies disagree: it has not heard of the policy yet, or bridged packets do not meet rules there.
+    pub fn unless_let_pass(mut self, trail: &Trail) -> Gate {
+        let Some((plugin @ Plugin::KubeRouter, node)) = &self.closer else { return self };
+        let passed = |leg: &Leg| {
+            let known = leg.outcome.assumptions.is_empty() && leg.outcome.doubts.is_empty();
+            leg.node == *node && leg.outer.is_none() && leg.direction == Direction::Forward && known
+        };
+        if matches!(self.verdict, Decision::Drop | Decision::Reject(_)) && trail.legs.iter().any(passed) {
+            self.verdict = Decision::Depends;
+            self.unknowns.push(format!(
+                "whether {} on node {node}, whose rules let the packet pass, will carry out the {}: {}",
+                plugin.name(),
+                self.at,
+                self.why
+            ));
+        }
+        self
+    }
+
     /// What it did, as a step of the way; nothing where it had nothing to say.
     pub fn remark(&self, after: usize) -> Option<Remark> {
         if self.verdict == Decision::Accept && self.cited.is_none() {
@@ -89,6 +114,7 @@ fn policy_gate(world: &World<'_>, flow: &Flow, side: Side) -> Option<Gate> {
     };
     let Judgement { verdict, why, deciding, isolating, unknowns, fix, .. } =
         facts.policies().judge(&enforced, flow, side);
+    let plugin = enforced.plugin();
     let word = if side == Side::Egress { "egress" } else { "ingress" };
     let at = format!("{word} policies of pod/{}", pod.full_name());
     let cited = deciding.or_else(|| isolating.first().map(|policy| policy.cited.clone()));
@@ -99,6 +125,8 @@ fn policy_gate(world: &World<'_>, flow: &Flow, side: Side) -> Option<Gate> {
         place: "cluster",
         owner: "network-policy",
         verdict,
+        denial: plugin.map_or(Denial::Unknown, Plugin::denial),
+        closer: plugin.zip(pod.node.clone()),
         why,
         cited,
         unknowns: whats(&unknowns),
@@ -187,6 +215,8 @@ fn group_gate(flow: &CloudFlow, own: IpAddr, judgement: CloudJudgement) -> Gate 
         place: "cloud",
         owner: "security-group",
         verdict: judgement.verdict,
+        denial: Denial::Drops,
+        closer: None,
         why: judgement.why,
         cited: judgement.deciding,
         unknowns: whats(&judgement.unknowns),

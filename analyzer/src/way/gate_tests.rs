@@ -90,13 +90,22 @@ fn an_egress_policy_without_tcp_53_with_its_line_and_a_fix() {
     let facts = read(cluster("kube-router").facts());
     for to in ["service/kube-system/kube-dns:53", "pod/kube-system/dns:53"] {
         let answer = ask(&facts, "pod/shop/cart", to);
-        assert_eq!((answer.verdict, answer.client_sees), (Verdict::Drop, Sees::Timeout), "{to}: {}", answer.detail);
+        // kube-router refuses what policies deny.
+        assert_eq!((answer.verdict, answer.client_sees), (Verdict::Reject, Sees::Refused), "{to}: {}", answer.detail);
         let deciding = answer.deciding.unwrap();
         assert_eq!(deciding.file, "cluster/networking.k8s.io/networkpolicies.json", "{to}");
         let fix = answer.fix.unwrap();
         let [change, ..] = fix.changes.as_slice() else { panic!("{to}: no change") };
         assert_eq!((change.at.as_str(), change.owner.as_str()), ("cluster", "network-policy"));
         assert!(change.command.contains("kubectl") && change.command.contains("53"), "{}", change.command);
+    }
+}
+
+#[test]
+fn most_plugins_drop_what_policies_deny() {
+    for agent in ["calico-node", "cilium"] {
+        let answer = ask(&read(cluster(agent).facts()), "pod/shop/cart", "pod/kube-system/dns:53");
+        assert_eq!((answer.verdict, answer.client_sees), (Verdict::Drop, Sees::Timeout), "{agent}: {}", answer.detail);
     }
 }
 

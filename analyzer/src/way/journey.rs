@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use netpath::answer::{ClientSees, Decision, recognized, reply_to, stopped};
+use netpath::answer::{ClientSees, Decision, recognized, refusing, reply_to, stopped};
 use netpath::conntrack::Connection;
 use netpath::node::Node;
 use netpath::packet::Packet;
+use netpath::policy::Denial;
 use netpath::protocol;
 use netpath::walk::{Delivery, Entry, Outcome, Verdict, explore};
 
@@ -87,7 +88,8 @@ impl Journey<'_> {
         for outcome in explore(node, &station.packet, &station.entry, 0, &[]).outcomes {
             let (trail, outcome) = self.with_leg(&trail, &station, Direction::Forward, None, outcome);
             if outcome.verdict != Verdict::Accept {
-                flights.push(self.stopped(&station, trail, &outcome));
+                let stopped = self.stopped(&station, trail, &outcome);
+                flights.push(self.as_policies_say(node, &outcome, stopped));
                 continue;
             }
             match self.next(node, &station, &outcome) {
@@ -111,6 +113,9 @@ impl Journey<'_> {
         let mut trail = trail;
         trail.assumptions.push(what.clone());
         let packet = &station.packet;
+        if self.is_stopped_at_every_endpoint(packet, &trail, flights) {
+            return;
+        }
         let here = match self.world.place_of(packet.destination) {
             Some(Place::Node(name)) => *name == station.node,
             Some(Place::Pod(place)) => self.world.pod(*place).is_some_and(|pod| pod.node == station.node),
@@ -118,13 +123,11 @@ impl Journey<'_> {
         };
         if here || self.one_node {
             let arrival = Arrival { packet: packet.clone(), who: self.who(packet), interface: None };
-            if let Some(trail) = self.through(self.policies(&arrival.packet), trail.clone(), flights) {
+            if let Some(trail) = self.through(self.policies(&arrival.packet, &trail), trail.clone(), flights) {
                 flights.push(self.unknown_end(trail, Some(arrival), &what));
             }
         } else if let Some(next) = self.station_of(packet, None, &station.node) {
             self.forward(next, trail.clone(), flights);
-        } else if self.is_stopped_at_every_endpoint(&trail, flights) {
-            return;
         } else {
             // A Service's address is only turned into an endpoint by the node that is not there.
             flights.push(self.unknown_end(trail.clone(), None, &what));
@@ -132,15 +135,18 @@ impl Journey<'_> {
         flights.push(ended(trail, Verdict::Drop, ClientSees::Timeout, what));
     }
 
-    /// Whether policies stop a packet for a Service whichever of its endpoints is chosen, so that the node that chooses
+    /// Whether policies stop a packet, for a Service whichever of its endpoints is chosen, so that what nodes do with it
     /// does not matter.
-    fn is_stopped_at_every_endpoint(&self, trail: &Trail, flights: &mut Vec<Flight>) -> bool {
-        let packets = gate::translations(self.world, &self.packet);
+    fn is_stopped_at_every_endpoint(&self, packet: &Packet, trail: &Trail, flights: &mut Vec<Flight>) -> bool {
+        let mut packets = gate::translations(self.world, packet);
+        if packets.is_empty() && self.world.place_of(packet.destination).is_some() {
+            packets.push(packet.clone());
+        }
         let mut stopped = Vec::new();
         let share = 1.0 / packets.len().max(1) as f64;
         for packet in &packets {
             let trail = Trail { probability: trail.probability * share, ..trail.clone() };
-            if self.through(self.policies(packet), trail, &mut stopped).is_some() {
+            if self.through(self.policies(packet, &trail), trail, &mut stopped).is_some() {
                 return false;
             }
         }
@@ -350,7 +356,8 @@ impl Journey<'_> {
         if let Some(flight) = self.unanswered_neighbour(station, &arrival, &trail) {
             return flights.push(flight);
         }
-        let Some(mut trail) = self.through(self.policies(&arrival.packet), trail, flights) else { return };
+        let gates = self.policies(&arrival.packet, &trail);
+        let Some(mut trail) = self.through(gates, trail, flights) else { return };
         let mut heard = ClientSees::Connected;
         let mut why = "the packet and its answer pass".to_owned();
         let mut cited = None;
@@ -387,21 +394,16 @@ impl Journey<'_> {
                 continue;
             }
             let gate = Arc::new(gate);
-            let closed = |trail: Trail| Flight {
-                cited: gate.cited.clone().map(|cited| (cited, Direction::Forward)),
-                closed: Some(gate.clone()),
-                ..ended(trail, Verdict::Drop, ClientSees::Timeout, format!("{}: {}", gate.at, gate.why))
-            };
             match gate.verdict {
                 Decision::Accept => trail.remarks.extend(gate.remark(trail.legs.len())),
                 Decision::Drop | Decision::Reject(_) => {
                     trail.remarks.extend(gate.remark(trail.legs.len()));
-                    flights.push(closed(trail));
+                    flights.push(closed(&gate, trail));
                     return None;
                 }
                 Decision::Depends => {
                     trail.assumptions.extend(gate.unknowns.iter().cloned());
-                    flights.push(closed(trail.clone()));
+                    flights.push(closed(&gate, trail.clone()));
                 }
             }
         }
@@ -409,8 +411,32 @@ impl Journey<'_> {
     }
 
     /// The policies of the pods at both ends. Where a host's own way was asked for, none.
-    fn policies(&self, arrived: &Packet) -> Vec<Gate> {
-        if self.one_node { Vec::new() } else { gate::policies(self.world, &self.packet, arrived) }
+    fn policies(&self, arrived: &Packet, trail: &Trail) -> Vec<Gate> {
+        if self.one_node {
+            return Vec::new();
+        }
+        let gates = gate::policies(self.world, &self.packet, arrived);
+        gates.into_iter().map(|gate| gate.unless_let_pass(trail)).collect()
+    }
+
+    /// Where the rule that stopped a packet carries out policies: the policy that it carries out, which is what is to be
+    /// changed.
+    fn as_policies_say(&self, node: &Node, outcome: &Outcome, flight: Flight) -> Flight {
+        let owner = refusing(node, outcome).filter(|owner| owner.enforces_policies() && !self.one_node);
+        let Some(owner) = owner else { return flight };
+        let gates = gate::policies(self.world, &self.packet, &outcome.skb.packet);
+        let shut = |gate: &&Gate| matches!(gate.verdict, Decision::Drop | Decision::Reject(_));
+        let Some(gate) = gates.iter().find(shut) else {
+            let known = !gates.is_empty() && gates.iter().all(|gate| gate.verdict == Decision::Accept);
+            let behind = format!(", though the policies let it pass: what {} wrote there is old", owner.name());
+            return Flight { why: flight.why + if known { &behind } else { "" }, ..flight };
+        };
+        let mut flight = flight;
+        flight.trail.remarks.extend(gate.remark(flight.trail.legs.len()));
+        flight.cited = gate.cited.clone().map(|cited| (cited, Direction::Forward));
+        flight.why = format!("{}; {}: {}", flight.why, gate.at, gate.why);
+        flight.closed = Some(Arc::new(gate.clone()));
+        flight
     }
 
     /// The security groups that a packet meets between machines.
@@ -590,6 +616,23 @@ pub fn bridge_ports(node: &Node, bridge: &str, packet: &Packet) -> Option<Entry>
 
 fn ended(trail: Trail, verdict: Verdict, sees: ClientSees, why: String) -> Flight {
     Flight { trail, verdict, sees, why, arrival: None, cited: None, stopped_by_leg: false, closed: None }
+}
+
+/// A packet that a gate does not let pass.
+fn closed(gate: &Arc<Gate>, mut trail: Trail) -> Flight {
+    let (verdict, sees) = match gate.denial {
+        Denial::Drops => (Verdict::Drop, ClientSees::Timeout),
+        Denial::Rejects(kind) => (Verdict::Reject(kind), ClientSees::of_refusal(kind)),
+        Denial::Unknown => {
+            trail.assumptions.push("whether what policies deny is dropped or refused there".to_owned());
+            (Verdict::Drop, ClientSees::Depends)
+        }
+    };
+    Flight {
+        cited: gate.cited.clone().map(|cited| (cited, Direction::Forward)),
+        closed: Some(gate.clone()),
+        ..ended(trail, verdict, sees, format!("{}: {}", gate.at, gate.why))
+    }
 }
 
 fn cut(mut trail: Trail) -> Flight {

@@ -256,6 +256,7 @@ fn decides(cited: &Cited, direction: Direction, node: Option<&Arc<str>>) -> Deci
         pointer: cited.origin.pointer.as_deref().map(str::to_owned),
         packets: None,
         shadows: None,
+        enforced_by: None,
     }
 }
 
@@ -263,7 +264,10 @@ fn decides(cited: &Cited, direction: Direction, node: Option<&Arc<str>>) -> Deci
 fn deciding(world: &World<'_>, flight: &Flight) -> Option<Deciding> {
     let last_node = flight.trail.legs.last().map(|leg| &leg.node).filter(|_| flight.closed.is_none());
     if let Some((cited, direction)) = &flight.cited {
-        return Some(decides(cited, *direction, last_node));
+        let rule = enforcing_rule(world, flight);
+        let packets = rule.as_ref().and_then(|rule| rule.packets);
+        let enforced_by = rule.map(|rule| line(&rule.cited));
+        return Some(Deciding { packets, enforced_by, ..decides(cited, *direction, last_node) });
     }
     let forward = |leg: &&Leg| leg.direction == Direction::Forward && leg.outer.is_none();
     let leg = match flight.stopped_by_leg {
@@ -289,6 +293,12 @@ fn deciding(world: &World<'_>, flight: &Flight) -> Option<Deciding> {
         shadows: shadows.as_ref().map(line),
         ..decides(&found.cited, leg.direction, Some(&leg.node))
     })
+}
+
+/// The rule on a node that carried out the policy which closed the way.
+fn enforcing_rule(world: &World<'_>, flight: &Flight) -> Option<walked::Deciding> {
+    let leg = flight.trail.legs.last().filter(|_| flight.stopped_by_leg && flight.closed.is_some())?;
+    walked::deciding(world.node(&leg.node)?, &leg.outcome, walked::Direction::Forward)
 }
 
 /// A packet as it entered somewhere.
@@ -384,7 +394,8 @@ type Changed<'a> = (Vec<Change>, Option<World<'a>>);
 
 /// The change of the policy or security group that stops the telling course.
 fn opening<'a>(world: &World<'a>, flights: &[Flight]) -> Option<Changed<'a>> {
-    let gate = telling(flights)?.closed.as_ref()?;
+    let flight = telling(flights)?;
+    let gate = flight.closed.as_ref()?;
     let change = |(command, answers): &(String, Option<Cited>)| Change {
         at: gate.place.to_owned(),
         owner: gate.owner.to_owned(),
@@ -392,7 +403,14 @@ fn opening<'a>(world: &World<'a>, flights: &[Flight]) -> Option<Changed<'a>> {
         answers: answers.as_ref().map(line),
     };
     let changes: Vec<Change> = gate.changes.iter().map(change).collect();
-    (!changes.is_empty()).then(|| (changes, gate.verified.then(|| world.opening(&gate.key))))
+    let opened = || {
+        let opened = world.opening(&gate.key);
+        let Some(leg) = flight.trail.legs.last().filter(|_| flight.stopped_by_leg) else { return Some(opened) };
+        // What carries out the policy on the node changes with it.
+        let node = walked::without_refusals_by_policy(world.node(&leg.node)?, &leg.packet, &leg.entry);
+        Some(opened.with(&leg.node, node))
+    };
+    (!changes.is_empty()).then(|| (changes, gate.verified.then(opened).flatten()))
 }
 
 /// The change on the node that stops the telling course.

@@ -100,14 +100,13 @@ fn survey(root: &HostRoot, processes: &[Process]) -> Namespaces {
                 continue;
             }
         };
-        let namespace = by_inode.entry(inode).or_insert_with(|| {
-            let (container_id, pod_uid) = owner(root, process.pid);
-            let comm = process.comm.clone();
-            Namespace { inode, pids: Vec::new(), processes: 0, comm, container_id, pod_uid, collected: false }
-        });
+        let namespace = by_inode.entry(inode).or_insert_with(|| Namespace::new(inode, process));
         namespace.processes += 1;
         if namespace.pids.len() < 5 {
             namespace.pids.push(process.pid);
+        }
+        if Some(inode) != host && namespace.pod_uid.is_none() {
+            namespace.belongs(process, owner(root, process.pid));
         }
     }
     let mut namespaces: Vec<Namespace> =
@@ -117,6 +116,26 @@ fn survey(root: &HostRoot, processes: &[Process]) -> Namespaces {
     namespaces.iter_mut().take(NAMESPACES_AT_MOST).for_each(|namespace| namespace.collected = true);
     let not_collected = namespaces.len().saturating_sub(NAMESPACES_AT_MOST);
     Namespaces { host, named: Vec::new(), namespaces, processes_unreadable, not_collected }
+}
+
+impl Namespace {
+    fn new(inode: u64, first: &Process) -> Self {
+        let (comm, pids) = (first.comm.clone(), Vec::new());
+        Namespace { inode, pids, processes: 0, comm, container_id: None, pod_uid: None, collected: false }
+    }
+
+    /// Takes the owner of one of its processes for its own. The first process need not be the pod's: somebody may have
+    /// entered the namespace from the host, and process ids start again from the lowest.
+    fn belongs(&mut self, process: &Process, (container, pod): (Option<String>, Option<String>)) {
+        if pod.is_none() && (container.is_none() || self.container_id.is_some()) {
+            return;
+        }
+        (self.container_id, self.pod_uid) = (container, pod);
+        self.comm.clone_from(&process.comm);
+        self.pids.retain(|pid| *pid != process.pid);
+        self.pids.insert(0, process.pid);
+        self.pids.truncate(5);
+    }
 }
 
 /// The number by which a namespace is known: the inode of /proc/PID/ns/net.
@@ -293,6 +312,20 @@ mod tests {
         for line in ["0::/init.scope", "0::/system.slice/containerd.service", "0::/user.slice/user-0.slice"] {
             assert_eq!(owner_in(line), (None, None), "{line}");
         }
+    }
+
+    #[test]
+    fn a_namespace_is_the_pods_whoever_entered_it_first() {
+        let process = |pid, comm: &str| Process { pid, comm: comm.to_owned() };
+        let mut namespace = Namespace::new(7, &process(3, "bash"));
+        namespace.pids = vec![3, 4];
+        namespace.belongs(&process(3, "bash"), (None, None));
+        namespace.belongs(&process(4, "sleep"), (Some("b".to_owned()), None));
+        assert_eq!((namespace.comm.as_str(), namespace.pids.as_slice()), ("sleep", [4, 3].as_slice()));
+        namespace.pids.push(9);
+        namespace.belongs(&process(9, "web"), (Some("a".to_owned()), Some("u".to_owned())));
+        assert_eq!((namespace.comm.as_str(), namespace.pod_uid.as_deref()), ("web", Some("u")));
+        assert_eq!(namespace.pids, [9, 4, 3]);
     }
 
     #[test]

@@ -116,10 +116,16 @@ fn refused(entry: &Entry, outcome: &Outcome, kind: RejectKind) -> ClientSees {
     // The node's own process gets the route's error from the call itself.
     let arrives = (by_kernel && *entry == Entry::Local)
         || outcome.answer.as_ref().is_some_and(|answer| answer.verdict == Verdict::Accept);
-    match kind {
-        _ if !arrives => ClientSees::Timeout,
-        RejectKind::TcpReset | RejectKind::PortUnreachable => ClientSees::Refused,
-        _ => ClientSees::Unreachable,
+    if arrives { ClientSees::of_refusal(kind) } else { ClientSees::Timeout }
+}
+
+impl ClientSees {
+    /// What a refusal that arrives is for the client.
+    pub fn of_refusal(kind: RejectKind) -> ClientSees {
+        match kind {
+            RejectKind::TcpReset | RejectKind::PortUnreachable => ClientSees::Refused,
+            _ => ClientSees::Unreachable,
+        }
     }
 }
 

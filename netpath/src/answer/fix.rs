@@ -20,7 +20,7 @@ use crate::protocol;
 use crate::protocol::Protocol;
 use crate::source::Cited;
 use crate::targets::Target;
-use crate::walk::{ChainRef, Effect, Entry, Event, NativeRef, Outcome, Verdict};
+use crate::walk::{ChainRef, Effect, Entry, Event, NativeRef, Outcome, Verdict, explore};
 
 /// A remedy: all its changes together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +93,31 @@ pub(super) fn shadowed(node: &Node, packet: &Packet, entry: &Entry, trip: &Trip)
         }
         _ => None,
     })
+}
+
+/// Who manages the rule that stopped a packet; nothing where none did.
+pub(super) fn refusing(node: &Node, outcome: &Outcome) -> Option<Owner> {
+    let Event::Rule { chain, .. } = event_of(outcome).filter(|_| outcome.verdict != Verdict::Accept)? else {
+        return None;
+    };
+    let (_, table) = table_of(node, *chain)?;
+    Some(managed_by(table, &table.chains.get(chain.chain)?.name))
+}
+
+/// The node as it is once the rules that carry out network policies no longer refuse the packet: what follows them is
+/// what a packet meets that policies allow, marks and ACCEPT included.
+pub(super) fn without_refusals_by_policy(node: &Node, packet: &Packet, entry: &Entry) -> Node {
+    let mut changed = node.clone();
+    for _ in 0..MAX_CHANGES {
+        let outcomes = explore(&changed, packet, entry, 0, &[]).outcomes;
+        let by_policy = |outcome: &&Outcome| refusing(&changed, outcome).is_some_and(Owner::enforces_policies);
+        let Some(Event::Rule { chain, rule, .. }) = outcomes.iter().find(by_policy).and_then(event_of) else { break };
+        let ruleset = changed.rulesets.get_mut(chain.ruleset).map(Arc::make_mut);
+        let table = ruleset.and_then(|ruleset| ruleset.tables.get_mut(chain.table));
+        let Some(at) = table.and_then(|table| table.chains.get_mut(chain.chain)) else { break };
+        at.rules.remove(*rule);
+    }
+    changed
 }
 
 /// Makes one change in the copy and says it in words.

@@ -128,6 +128,16 @@ pub fn deciding(node: &Node, outcome: &Outcome, direction: Direction) -> Option<
     deciding::of(node, outcome, direction)
 }
 
+/// Who manages the rule that stopped a packet; nothing where the packet passed, or something else stopped it.
+pub fn refusing(node: &Node, outcome: &Outcome) -> Option<Owner> {
+    fix::refusing(node, outcome)
+}
+
+/// The node as it will be once whoever carries out network policies there has heard that they allow the packet.
+pub fn without_refusals_by_policy(node: &Node, packet: &Packet, entry: &Entry) -> Node {
+    fix::without_refusals_by_policy(node, packet, entry)
+}
+
 /// The steps of a path.
 pub fn steps(node: &Node, outcome: &Outcome) -> Vec<Step> {
     steps::of(node, &outcome.events)

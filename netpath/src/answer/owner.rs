@@ -87,6 +87,33 @@ impl Owner {
     pub fn is_editable(self) -> bool {
         matches!(self, Self::Unknown | Self::Ufw | Self::Firewalld | Self::Docker | Self::Fail2ban)
     }
+
+    /// Its name, as people know it; a person's rules have none.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KubeProxy => "kube-proxy",
+            Self::KubeRouter => "kube-router",
+            Self::Calico => "Calico",
+            Self::Cilium => "Cilium",
+            Self::Flannel => "flannel",
+            Self::Cni => "a CNI plugin",
+            Self::AzureNpm => "Azure NPM",
+            Self::MasqAgent => "ip-masq-agent",
+            Self::Docker => "Docker",
+            Self::Istio => "Istio",
+            Self::Ufw => "ufw",
+            Self::Firewalld => "firewalld",
+            Self::Fail2ban => "fail2ban",
+            Self::Libvirt => "libvirt",
+            Self::Tailscale => "Tailscale",
+            Self::Unknown => "nobody that is known",
+        }
+    }
+
+    /// Whether its lines carry out network policies, so that they are changed by changing a policy.
+    pub fn enforces_policies(self) -> bool {
+        matches!(self, Self::KubeRouter | Self::Calico | Self::Cilium | Self::AzureNpm)
+    }
 }
 
 #[cfg(test)]

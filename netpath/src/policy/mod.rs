@@ -34,5 +34,5 @@ pub use endpoint::{ContainerPort, Endpoint, Flow, Host, Party, Pod, Side};
 pub use fix::PolicyFix;
 pub use judge::{Isolating, Judgement, Way};
 pub use label::{Labels, NAMESPACE_NAME, Selector};
-pub use plugin::{Enforcement, Plugin};
+pub use plugin::{Denial, Enforcement, Plugin};
 pub use policies::{Kind, Policies};

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::held::Held;
 use crate::source::Cited;
+use crate::targets::RejectKind;
 use crate::unknown::Unknown;
 
 /// Whether anything in the cluster enforces policies.
@@ -32,7 +33,7 @@ pub enum Enforcement {
 
 impl Enforcement {
     /// The plugin, where one is known.
-    pub(super) fn plugin(&self) -> Option<Plugin> {
+    pub fn plugin(&self) -> Option<Plugin> {
         match self {
             Self::Yes { plugin, .. } => Some(*plugin),
             _ => None,
@@ -64,6 +65,17 @@ pub enum Plugin {
     AwsNodeAgent,
     /// One that is known to enforce, but not how.
     Other,
+}
+
+/// What becomes of a packet that policies deny. The API only says that it is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// It is dropped without a word.
+    Drops,
+    /// It is refused with an answer.
+    Rejects(RejectKind),
+    /// The implementation is not known.
+    Unknown,
 }
 
 /// A question that the API leaves to the implementation.
@@ -103,6 +115,17 @@ impl Plugin {
             Self::KubeNetworkPolicies => "kube-network-policies",
             Self::AwsNodeAgent => "the AWS network policy agent",
             Self::Other => "the network plugin",
+        }
+    }
+
+    /// What it does with a packet that policies deny. kube-router ends a pod's chain with REJECT (its
+    /// pkg/controllers/netpol/pod.go); the others drop unless they are told otherwise, as Calico may be by the
+    /// `iptablesFilterDenyAction` of its Felix configuration.
+    pub fn denial(self) -> Denial {
+        match self {
+            Self::KubeRouter => Denial::Rejects(RejectKind::PortUnreachable),
+            Self::Other => Denial::Unknown,
+            _ => Denial::Drops,
         }
     }
 

@@ -6,7 +6,9 @@
 //! ```text
 //! site.rs      a host with pods, and beside it a peer that stands for the other nodes
 //! cases.rs     what stops what
+//! policy.rs    a policy that stops it, enforced by kube-router
 //! ```
 
 mod cases;
+mod policy;
 mod site;

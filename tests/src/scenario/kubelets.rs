@@ -170,7 +170,7 @@ fn sandbox(host: &Host, namespace: &str, pod: &str, uid: &str) -> Result<String>
 
 /// Shell that starts what holds a sandbox open: a process in its network namespace, in the cgroup that containerd and a
 /// kubelet with the systemd driver give it.
-fn pause(netns: &str, uid: &str) -> String {
+pub fn pause(netns: &str, uid: &str) -> String {
     let slice = format!("kubepods-besteffort-pod{}.slice", uid.replace('-', "_"));
     let scope = format!("cri-containerd-{}.scope", container_id(uid, &Value::Null));
     format!(

@@ -33,6 +33,7 @@ use crate::programs;
 use crate::require::Missing;
 
 pub use fabric::{CONTROL_PLANE, Fabric};
+pub use kubelets::{objects, pause};
 pub use moment::{dated, dated_at};
 
 /// The host that is real.
@@ -85,6 +86,7 @@ impl Scenario {
         let options = Options {
             address: fabric::CONTROL_PLANE,
             port: Some(6443),
+            netns: None,
             cluster: "harbor".into(),
             controllers: CONTROLLERS.map(String::from).to_vec(),
             scheduler: true,
