@@ -110,6 +110,33 @@ fn a_subnets_deny_of_10250_names_its_rule_and_the_fix_is_tried() {
 }
 
 #[test]
+fn where_nothing_can_stand_before_the_deny_it_is_moved() {
+    let judged =
+        |last: u32| {
+            let mut rules = vec![rule("deny-all", 100, "Inbound", "Deny", "*", "*", json!("*"))];
+            // An outbound rule of the next priority is in nobody's way.
+            rules.push(rule("out", 101, "Outbound", "Deny", "*", "*", json!("25")));
+            rules.extend((101..=last).map(|number| {
+                rule(&format!("r{number}"), number, "Inbound", "Allow", "*", "192.0.2.0/24", json!("22"))
+            }));
+            let azure = azure(&[json!([nsg("a", &rules)]), json!([nic("n", "10.224.0.4", Some("a"))]), vnet(None)]);
+            azure.judge(&flow("10.224.0.5", "10.224.0.4", 10250), Way::Inbound).fix
+        };
+    let fix = judged(102).unwrap();
+    let commands: Vec<&str> = fix.changes.iter().map(|change| change.command.as_str()).collect();
+    assert_eq!(
+        commands[..3],
+        [
+            "az network nsg rule update -g mc_rg --nsg-name a -n r102 --priority 103",
+            "az network nsg rule update -g mc_rg --nsg-name a -n r101 --priority 102",
+            "az network nsg rule update -g mc_rg --nsg-name a -n deny-all --priority 101"
+        ]
+    );
+    assert!(commands[3].contains("-n allow-tcp-10250 --priority 100 ") && fix.verified, "{fix:?}");
+    assert!(judged(4096).is_none(), "there is no room at all");
+}
+
+#[test]
 fn an_allow_behind_the_deny_never_gets_its_turn() {
     let judged = |allow_priority: u32, allowed: &str| {
         let deny = rule("deny-10250", 200, "Inbound", "Deny", "*", "*", json!("10250"));

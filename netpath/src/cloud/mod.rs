@@ -1,8 +1,7 @@
 //! Would the cloud's security groups let this flow pass, and if not, which of their rules denies it?
 //!
 //! ```text
-//! azure.rs        NSGs, NICs, subnets as `az network …` prints them: which groups a flow meets
-//! azure_rule.rs   a security rule: prefixes, tags, ports; configured or effective
+//! azure           NSGs, NICs, subnets as `az network …` prints them: which groups a flow meets, a rule, a fix
 //! tencent.rs      security groups and instances as `tccli vpc|cvm Describe…` prints them
 //! first_match.rs  ordered rules, of which some match perhaps
 //! ```
@@ -11,7 +10,6 @@
 //! security group or template that the evidence does not expand is a named unknown, never an empty set.
 
 mod azure;
-mod azure_rule;
 mod first_match;
 mod tencent;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{CloudFlow, Way, field, network, text, texts};
+use crate::cloud::{CloudFlow, Way, field, network, protocol_spelling, text, texts};
 use crate::held::Held;
 use crate::json::Place;
 use crate::port::PortRange;
@@ -77,7 +77,7 @@ impl SecurityRule {
             way: Some(way),
             allows: Some(true),
             cited,
-            protocol: super::protocol_spelling(flow.protocol).to_ascii_lowercase(),
+            protocol: protocol_spelling(flow.protocol).to_ascii_lowercase(),
             source: one(flow.source),
             destination: one(flow.destination),
             source_ports: vec!["*".to_owned()],

@@ -4,6 +4,9 @@
 //! (<https://learn.microsoft.com/azure/virtual-network/network-security-group-how-it-works>). Rules apply by ascending
 //! priority, the default ones (65000 and above) last. Traffic within a subnet is filtered too.
 
+mod fix;
+mod rule;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,9 +14,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::azure_rule::{PLATFORM, SecurityRule};
+use self::rule::{PLATFORM, SecurityRule};
 use super::first_match::{Candidate, GroupResult, first_match};
-use super::{CloudChange, CloudFix, CloudFlow, CloudJudgement, Way, field, network, protocol_spelling, text, texts};
+use super::{CloudFlow, CloudJudgement, Way, field, network, text, texts};
 use crate::answer::Decision;
 use crate::held::{Held, add_all};
 use crate::json::{JsonError, Place, objects};
@@ -321,44 +324,6 @@ impl Azure {
         };
         first_match(unread.chain(rules), Some(hidden))
     }
-
-    /// Allow rules before those that deny, tried out.
-    fn fix(&self, flow: &CloudFlow, way: Way) -> Option<CloudFix> {
-        let mut changed = self.clone();
-        let mut changes = Vec::new();
-        // A subnet's and a NIC's group at most.
-        for _ in 0..2 {
-            let (groups, _, space) = changed.met(flow.own(way), way);
-            let denying = groups.iter().find_map(|group| {
-                let result = changed.through(group, flow, way, &space);
-                (result.verdict == Decision::Drop).then(|| ((*group).clone(), result.deciding))
-            });
-            let Some((group, answers)) = denying else { break };
-            let deny = group.rules.iter().find(|rule| Some(&rule.cited) == answers.as_ref());
-            let priority = free_priority(&group, way, deny.map_or(4097, |rule| rule.priority))?;
-            let port = flow.port.map_or_else(|| "any".to_owned(), |port| port.to_string());
-            let protocol = protocol_spelling(flow.protocol);
-            let name = format!("allow-{}-{port}", protocol.to_ascii_lowercase().replace('*', "any"));
-            changes.push(CloudChange {
-                group: group.name.clone(),
-                command: command(&group, flow, way, priority, &name),
-                answers,
-            });
-            let rule = SecurityRule::allowing(flow, way, priority, &name, group.cited.clone());
-            changed.insert(&group, rule);
-        }
-        let verified = changed.verdict(flow, way).verdict == Decision::Accept;
-        (!changes.is_empty()).then_some(CloudFix { changes, verified })
-    }
-
-    fn insert(&mut self, group: &Group, rule: SecurityRule) {
-        let same = |one: &&mut Group| one.cited == group.cited;
-        let groups = self.groups.values_mut().chain(self.effective.values_mut().flatten());
-        for one in groups.filter(same) {
-            one.rules.push(rule.clone());
-            one.rules.sort_by_key(|rule| rule.priority);
-        }
-    }
 }
 
 impl Group {
@@ -367,29 +332,12 @@ impl Group {
         let (rules, subnets, interfaces) = (Vec::new(), Vec::new(), Vec::new());
         Self { id, name, cited, rules, subnets, interfaces, of_interface: false }
     }
-}
 
-/// The highest priority below the denying rule's that no rule of the direction has; people's rules have 100 to 4096.
-fn free_priority(group: &Group, way: Way, before: u32) -> Option<u32> {
-    let taken = |priority: &u32| group.rules.iter().any(|rule| rule.priority == *priority && rule.way == Some(way));
-    (100..before.min(4097)).rev().find(|priority| !taken(priority))
-}
-
-fn command(group: &Group, flow: &CloudFlow, way: Way, priority: u32, name: &str) -> String {
-    let parts: Vec<&str> = group.id.split('/').collect();
-    let resource_group =
-        parts.windows(2).find(|pair| pair[0] == "resourcegroups").map_or("RESOURCE-GROUP", |pair| pair[1]);
-    let direction = if way == Way::Inbound { "Inbound" } else { "Outbound" };
-    let ports = flow.port.map_or_else(|| "'*'".to_owned(), |port| port.to_string());
-    format!(
-        "az network nsg rule create -g {resource_group} --nsg-name {} -n {name} --priority {priority} --direction \
-         {direction} --access Allow --protocol '{}' --source-address-prefixes {} --destination-address-prefixes {} \
-         --destination-port-ranges {ports}",
-        group.name,
-        protocol_spelling(flow.protocol),
-        flow.source,
-        flow.destination
-    )
+    /// The resource group that its id names, for az.
+    fn resource_group(&self) -> &str {
+        let mut parts = self.id.split('/').skip_while(|part| *part != "resourcegroups");
+        parts.nth(1).unwrap_or("RESOURCE-GROUP")
+    }
 }
 
 fn interface(id: String, value: &Value) -> Interface {
