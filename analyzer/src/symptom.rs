@@ -32,7 +32,7 @@ pub fn answer(
         .into_iter()
         .map(|(_, index)| recognized(error, index, facts, messages, rules, findings))
         .collect();
-    let (way, not_walked) = match intake::walk(symptom, facts) {
+    let (way, not_walked) = match intake::walk(facts) {
         Some(Ok(answer)) => (Some(walked(answer)), None),
         Some(Err(reason)) => (None, Some(reason)),
         None => (None, None),

@@ -13,9 +13,9 @@ use bundle::{Bundle, Limits};
 
 fn asked(sample: &str, symptom: Option<&str>) -> Findings {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples").join(sample);
-    let facts = Facts::new(Bundle::open(&path, Limits::default()).unwrap());
     let symptom = symptom.map(|text| Symptom::inline(text).unwrap());
-    analyze(&facts, &RuleSet::builtin().unwrap(), &Options { symptom, ..Options::default() })
+    let facts = Facts::about(Bundle::open(&path, Limits::default()).unwrap(), symptom);
+    analyze(&facts, &RuleSet::builtin().unwrap(), &Options::default())
 }
 
 fn answer(sample: &str, symptom: &str) -> SymptomAnswer {

@@ -80,8 +80,8 @@ impl Analyze {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
         }
         let progress = Progress::start();
-        let findings =
-            analyze(&Facts::new(bundle), &rules, &Options { only: self.only.clone(), symptom: self.symptom.clone() });
+        let facts = Facts::about(bundle, self.symptom.clone());
+        let findings = analyze(&facts, &rules, &Options { only: self.only.clone() });
         progress.stop();
         self.put(&findings)?;
         Ok(self.code(&findings))

@@ -18,6 +18,7 @@
 //! node/            what a node's folder says
 //! reach/           what becomes on a node of the packets that a cluster lives by, walked by netpath
 //! log.rs           which logs there are
+//! symptom/         between whom something is said to be broken
 //! ```
 //!
 //! **Invariants.** The store holds data. The values that expressions see hold a handle to the store and are made when
@@ -54,6 +55,7 @@ pub mod security_group;
 pub mod service;
 pub mod service_proxy;
 pub mod subject;
+pub mod symptom;
 pub mod tunnel;
 pub mod unreadable;
 pub mod workload;
@@ -63,6 +65,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bundle::Bundle;
+use bundle::manifest::Symptom;
 use jiff::Timestamp;
 
 use crate::evidence::Evidence;
@@ -99,6 +102,8 @@ type Part<T> = OnceLock<(T, Vec<Unreadable>)>;
 
 struct Store {
     evidence: Arc<Evidence>,
+    symptom: Option<Symptom>,
+    symptom_ends: OnceLock<symptom::Ends>,
     node_objects: Part<Vec<NodeObject>>,
     pods: Part<Pods>,
     services: Part<Services>,
@@ -125,6 +130,7 @@ struct Store {
     certificates: Part<Vec<Placed>>,
     resolvers: OnceLock<Option<Majority>>,
     reach: OnceLock<BTreeMap<Arc<str>, OnceLock<reach::NodeReach>>>,
+    endpoint_reach: OnceLock<reach::endpoints::EndpointReach>,
 }
 
 impl std::fmt::Debug for Facts {
@@ -136,7 +142,16 @@ impl std::fmt::Debug for Facts {
 impl Facts {
     /// The facts of a bundle. Nothing is parsed yet.
     pub fn new(bundle: Bundle) -> Facts {
+        Facts::about(bundle, None)
+    }
+
+    /// The facts of a bundle and of what whoever analyzes it was told is broken; without that, what the bundle's sender
+    /// said counts.
+    pub fn about(bundle: Bundle, symptom: Option<Symptom>) -> Facts {
+        let symptom = symptom.or_else(|| bundle.manifest().symptom.clone());
         Facts(Arc::new(Store {
+            symptom,
+            symptom_ends: OnceLock::new(),
             evidence: Arc::new(Evidence::new(bundle)),
             node_objects: OnceLock::new(),
             pods: OnceLock::new(),
@@ -164,12 +179,23 @@ impl Facts {
             certificates: OnceLock::new(),
             resolvers: OnceLock::new(),
             reach: OnceLock::new(),
+            endpoint_reach: OnceLock::new(),
         }))
     }
 
     /// The bundle, as evidence.
     pub fn evidence(&self) -> &Arc<Evidence> {
         &self.0.evidence
+    }
+
+    /// What is said to be broken.
+    pub fn symptom(&self) -> Option<&Symptom> {
+        self.0.symptom.as_ref()
+    }
+
+    /// Between whom it is said to be broken.
+    pub fn symptom_ends(&self) -> &symptom::Ends {
+        self.0.symptom_ends.get_or_init(|| symptom::Ends::read(self))
     }
 
     /// The time of collection, from which every age is counted.
@@ -336,6 +362,11 @@ impl Facts {
     /// What becomes of packets on each node; walked when it is asked for.
     pub fn reach(&self) -> &BTreeMap<Arc<str>, OnceLock<reach::NodeReach>> {
         self.0.reach.get_or_init(|| reach::all(self))
+    }
+
+    /// What nodes make of packets to the endpoints of Services.
+    pub fn endpoint_reach(&self) -> &reach::endpoints::EndpointReach {
+        self.0.endpoint_reach.get_or_init(|| reach::endpoints::EndpointReach::new(self))
     }
 
     /// All logs in the bundle, by path.

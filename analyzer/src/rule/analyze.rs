@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bundle::ItemStatus;
-use bundle::manifest::Symptom;
 use minijinja::Value;
 use rayon::prelude::*;
 
@@ -29,8 +28,6 @@ use crate::symptom;
 pub struct Options {
     /// Only these rules; all where the list is empty.
     pub only: Vec<String>,
-    /// What is broken, as whoever analyzes was told; otherwise what the bundle's sender said counts.
-    pub symptom: Option<Symptom>,
 }
 
 /// Subjects that one piece of parallel work looks at.
@@ -51,8 +48,7 @@ pub fn analyze(facts: &Facts, rules: &RuleSet, options: &Options) -> Findings {
     findings.causes = findings.findings.iter().map(cause).collect();
     findings.not_judged = not_judged(facts, &rules);
     findings.verdict = verdict(&findings);
-    let symptom = options.symptom.as_ref().or(facts.evidence().bundle().manifest().symptom.as_ref());
-    findings.symptom = symptom.map(|said| symptom::answer(said, facts, &shared.messages, &rules, &findings));
+    findings.symptom = facts.symptom().map(|said| symptom::answer(said, facts, &shared.messages, &rules, &findings));
     findings
 }
 

@@ -18,6 +18,7 @@ use super::answer::Direction;
 use super::flight::{Leg, Remark, Trail};
 use super::world::{Place, World};
 use crate::facts::policy::{endpoint, enforcement};
+use crate::facts::service::endpoints;
 
 /// Something beside a node that lets a packet pass, or not.
 #[derive(Debug, Clone)]
@@ -161,18 +162,9 @@ pub fn translations(world: &World<'_>, packet: &Packet) -> Vec<Packet> {
     let Some(port) = service.ports.iter().find(|port| port.number == number && port.protocol == name) else {
         return Vec::new();
     };
-    let mut all = Vec::new();
-    for slice in facts.slices().of_service(&service.namespace, &service.name) {
-        let Some(target) = slice.ports.iter().find(|known| *known.name == *port.name && *known.protocol == *name)
-        else {
-            continue;
-        };
-        let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready);
-        let addresses = ready.flat_map(|endpoint| endpoint.addresses.iter().filter_map(|address| address.parse().ok()));
-        let same_family = addresses.filter(|address: &IpAddr| address.is_ipv4() == packet.destination.is_ipv4());
-        all.extend(same_family.map(|address| packet.towards(address, target.number)));
-    }
-    all
+    let ready = endpoints::ready(facts, service, port).into_iter();
+    let same_family = ready.filter(|ready| ready.address.is_ipv4() == packet.destination.is_ipv4());
+    same_family.map(|ready| packet.towards(ready.address, ready.port)).collect()
 }
 
 /// The security groups of the machines at both ends of a packet between them: an overlay's outer packet, where there is

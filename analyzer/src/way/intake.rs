@@ -1,156 +1,22 @@
-//! The ends of a way as people write them into a form: besides what `dossier path` takes, a bare name, `namespace/name`,
-//! a URL, the DNS name of a Service. What may be several things, or nothing in the bundle, is said and never guessed.
-
-use std::collections::BTreeSet;
-
-use bundle::manifest::Symptom;
+//! The way between the ends that a symptom names.
 
 use super::answer::PathAnswer;
-use super::endpoint::{Endpoint, Port, Who};
 use super::question::{Protocol, Question};
 use super::world::World;
 use crate::facts::Facts;
-use crate::facts::service::Service;
 
 /// Walks from the symptom's `from` to its `to`. None where neither was given; an error says why it cannot be walked.
-pub fn walk(symptom: &Symptom, facts: &Facts) -> Option<Result<PathAnswer, String>> {
-    match (&symptom.from, &symptom.to) {
+pub fn walk(facts: &Facts) -> Option<Result<PathAnswer, String>> {
+    let ends = facts.symptom_ends();
+    match (&ends.from, &ends.to) {
         (None, None) => None,
         (Some(_), None) => Some(Err("`to` is not given".to_owned())),
         (None, Some(_)) => Some(Err("`from` is not given".to_owned())),
-        (Some(from), Some(to)) => Some(between(from, to, symptom.other.get("port").map(String::as_str), facts)),
-    }
-}
-
-fn between(from: &str, to: &str, port: Option<&str>, facts: &Facts) -> Result<PathAnswer, String> {
-    let from = end(from, facts)?;
-    let mut to = end(to, facts)?;
-    let (number, protocol) = port.map(port_field).unwrap_or_default();
-    to.port = to.port.or(number.map(Port::Number)).or_else(|| only_port(&to.who, facts));
-    let question = Question { from, to, protocol, via: None, interface: None };
-    super::answer(&World::new(facts), &question).map_err(|error| error.to_string())
-}
-
-/// `443`, `443/TCP`, `UDP 53`: the number and the protocol, as far as each is said.
-fn port_field(text: &str) -> (Option<u16>, Option<Protocol>) {
-    let words: Vec<String> = text.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_ascii_lowercase).collect();
-    let is = |name: &str| words.iter().any(|word| word == name);
-    let protocol = [(Protocol::Tcp, "tcp"), (Protocol::Udp, "udp"), (Protocol::Sctp, "sctp")];
-    let mut named = protocol.into_iter().filter(|(_, name)| is(name)).map(|(protocol, _)| protocol);
-    let mut numbers = words.iter().filter_map(|word| word.parse().ok()).filter(|number| *number > 0);
-    // Of two ports or two protocols nobody knows which is meant.
-    let only = (numbers.next(), numbers.next());
-    let number = if only.1.is_none() { only.0 } else { None };
-    let only = (named.next(), named.next());
-    (number, if only.1.is_none() { only.0 } else { None })
-}
-
-/// The port of a Service that has but one.
-fn only_port(who: &Who, facts: &Facts) -> Option<Port> {
-    let Who::Service(namespace, name) = who else { return None };
-    match facts.services().named(namespace, name)?.1.ports.as_slice() {
-        [only] => Some(Port::Number(only.number)),
-        _ => None,
-    }
-}
-
-/// Reads one end.
-fn end(text: &str, facts: &Facts) -> Result<Endpoint, String> {
-    let (text, default) = without_scheme(text.trim());
-    let mut found = match text.parse::<Endpoint>() {
-        Ok(endpoint) => endpoint,
-        Err(error) => named(text, facts).unwrap_or_else(|| Err(error.to_string()))?,
-    };
-    found.port = found.port.or(default.map(Port::Number));
-    Ok(found)
-}
-
-/// A URL's host and port, and the port of its scheme.
-fn without_scheme(text: &str) -> (&str, Option<u16>) {
-    let Some((scheme, rest)) = text.split_once("://") else { return (text, None) };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let host = authority.rsplit('@').next().unwrap_or(authority);
-    let port = match scheme.to_ascii_lowercase().as_str() {
-        "https" | "wss" => Some(443),
-        "http" | "ws" => Some(80),
-        _ => None,
-    };
-    (host, port)
-}
-
-/// Finds a name in the bundle. None where it is not written as a name at all.
-fn named(text: &str, facts: &Facts) -> Option<Result<Endpoint, String>> {
-    let (name, port) = match text.rsplit_once(':') {
-        Some((name, port)) => (name, Some(port)),
-        None => (text, None),
-    };
-    let is_name = |text: &str| {
-        text.starts_with(|c: char| c.is_ascii_alphabetic() || c.is_ascii_digit())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-./".contains(&b))
-            && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-    };
-    let port = match port.map(|port| (port, port.parse::<u16>())) {
-        None => None,
-        Some((_, Ok(number))) if number > 0 => Some(Port::Number(number)),
-        Some((word, _)) if word.starts_with(|c: char| c.is_ascii_alphabetic()) => Some(Port::Name(word.to_owned())),
-        Some(_) => return None,
-    };
-    if !is_name(name) {
-        return None;
-    }
-    let found: Vec<Who> = candidates(name, facts);
-    Some(match found.as_slice() {
-        [who] => Ok(Endpoint { who: who.clone(), port }),
-        [] => Err(format!(
-            "nothing in the bundle is called `{name}`: no pod, Service or node; if it is outside the cluster, give its address"
-        )),
-        several => {
-            let names: BTreeSet<String> = several.iter().take(8).map(Who::to_string).collect();
-            let names: Vec<String> = names.into_iter().collect();
-            Err(format!("`{name}` may be {}: say which", names.join(" or ")))
+        (Some(Err(reason)), _) | (_, Some(Err(reason))) => Some(Err(reason.clone())),
+        (Some(Ok(from)), Some(Ok(to))) => {
+            let protocol = ends.protocol.map(Protocol::of_service);
+            let question = Question { from: from.clone(), to: to.clone(), protocol, via: None, interface: None };
+            Some(super::answer(&World::new(facts), &question).map_err(|error| error.to_string()))
         }
-    })
-}
-
-/// Everything in the bundle that a name may mean.
-fn candidates(name: &str, facts: &Facts) -> Vec<Who> {
-    match name.split('/').collect::<Vec<_>>().as_slice() {
-        ["pod" | "pods" | "po", name] => pods(None, name, facts),
-        ["service" | "services" | "svc", name] => services(None, name, facts),
-        [namespace, name] => {
-            let mut all = pods(Some(namespace), name, facts);
-            all.extend(services(Some(namespace), name, facts));
-            all
-        }
-        [name] => {
-            let nodes = facts.node_names().iter().filter(|known| known.as_ref() == *name);
-            let mut all: Vec<Who> = nodes.map(|node| Who::Node(node.to_string())).collect();
-            all.extend(pods(None, name, facts));
-            all.extend(services(None, name, facts));
-            all.extend(by_dns(name, facts));
-            all
-        }
-        _ => Vec::new(),
     }
-}
-
-/// `name.ns`, `name.ns.svc`, `name.ns.svc.cluster.local`, and `pod.name.ns.svc…` of a headless Service.
-fn by_dns(name: &str, facts: &Facts) -> Vec<Who> {
-    match name.trim_end_matches('.').split('.').collect::<Vec<_>>().as_slice() {
-        [name, namespace] | [name, namespace, "svc", ..] => services(Some(namespace), name, facts),
-        [pod, _, namespace, "svc", ..] => pods(Some(namespace), pod, facts),
-        _ => Vec::new(),
-    }
-}
-
-fn pods(namespace: Option<&str>, name: &str, facts: &Facts) -> Vec<Who> {
-    let is = |pod: &&crate::facts::pod::Pod| *pod.name == *name && namespace.is_none_or(|own| *pod.namespace == *own);
-    let found = facts.pods().all().iter().filter(is);
-    found.map(|pod| Who::Pod(pod.namespace.to_string(), pod.name.to_string())).collect()
-}
-
-fn services(namespace: Option<&str>, name: &str, facts: &Facts) -> Vec<Who> {
-    let is = |service: &&Service| *service.name == *name && namespace.is_none_or(|own| *service.namespace == *own);
-    let found = (0u32..).map_while(|place| facts.services().get(place)).filter(is);
-    found.map(|service| Who::Service(service.namespace.to_string(), service.name.to_string())).collect()
 }

@@ -1,7 +1,6 @@
 //! The whole way of a packet: would it pass, what does the client see, and which line decides?
 //!
 //! ```text
-//! endpoint.rs   the ends as people write them
 //! question.rs   from the ends to a packet, its sender and where it begins
 //! world.rs      who has which address, and the nodes to walk through
 //! journey.rs    node after node, what lies between, the end, and the way back
@@ -12,7 +11,7 @@
 //! answer.rs     the contract of `--json`
 //! drawing.rs    the answer for people
 //! battery.rs    the packets that every cluster lives by: `--all`
-//! intake.rs     the ends as people write them into a form
+//! intake.rs     the way between the ends that a symptom names
 //! ```
 //!
 //! What happens within a node is netpath's; what lies between nodes is put together here, of facts.
@@ -20,7 +19,6 @@
 pub mod answer;
 pub mod battery;
 pub mod drawing;
-pub mod endpoint;
 mod flight;
 mod gate;
 pub mod intake;
@@ -30,6 +28,7 @@ pub mod question;
 mod verdict;
 pub mod world;
 
+pub use crate::facts::symptom::endpoint;
 pub use answer::PathAnswer;
 pub use question::{Protocol, Question, QuestionError};
 pub use world::World;

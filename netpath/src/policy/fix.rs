@@ -54,14 +54,27 @@ pub(super) fn find(policies: &Policies, enforcement: &Enforcement, flow: &Flow, 
     let network = branch::of_network_policies(policies, flow, side, plugin);
     let baseline = branch::of_tier(policies, Tier::Baseline, (flow, side, plugin));
     let denying = [admin, network, baseline].into_iter().flatten().find(|way| way.because.spot.is_some())?;
-    let change = match denying.because.spot.as_ref()? {
+    let accepts = |changed: &Policies| changed.verdict(enforcement, flow, side).verdict == Decision::Accept;
+    at_spot(policies, flow, side, denying.because.spot.as_ref()?, denying.because.cited, accepts)
+}
+
+/// The change at a place, and whether the changed policies open the way as `opens` says.
+pub(super) fn at_spot(
+    policies: &Policies,
+    flow: &Flow,
+    side: Side,
+    spot: &Spot,
+    answers: Option<Cited>,
+    opens: impl Fn(&Policies) -> bool,
+) -> Option<PolicyFix> {
+    let change = match spot {
         Spot::Network { namespace, place, near } => network_change(policies, flow, side, (namespace, *place, *near)),
         Spot::Tier { place, rule } => tier_change(policies, flow, side, (*place, *rule)),
     }?;
     let Change { policy, resource, patch, changed } = change;
     let command = format!("kubectl patch {resource} --type=json -p '{}'", json!([patch]));
-    let verified = changed.verdict(enforcement, flow, side).verdict == Decision::Accept;
-    Some(PolicyFix { policy, command, patch, answers: denying.because.cited, verified })
+    let verified = opens(&changed);
+    Some(PolicyFix { policy, command, patch, answers, verified })
 }
 
 struct Change {

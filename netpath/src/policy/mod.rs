@@ -15,6 +15,7 @@
 //! translated. Where the evidence or the API leaves something open, the judgement depends on it by name; nothing that
 //! cannot be read is taken as "no match".
 
+mod admission;
 mod branch;
 mod calico_selector;
 mod endpoint;
@@ -29,6 +30,7 @@ mod policies;
 mod port;
 mod tier;
 
+pub use admission::{Admission, Closed};
 pub use branch::Missed;
 pub use endpoint::{ContainerPort, Endpoint, Flow, Host, Party, Pod, Side};
 pub use fix::PolicyFix;

@@ -117,15 +117,25 @@ impl Rule {
             [] => Held::Yes,
             peers => Held::any(peers.iter().map(|peer| peer.matches(flow, side, namespace, plugin))),
         };
-        let port = match self.ports.as_slice() {
-            [] => Held::Yes,
-            ports => Held::any(ports.iter().map(|port| port.matches(flow, plugin))),
-        };
+        let port = self.port_matches(flow, plugin);
         let peer = match &self.unreadable {
             Some(what) => peer.and(Held::perhaps(format!("rule {what}"), format!("what {what} of a rule means"))),
             None => peer,
         };
         RuleMatch { peer, port }
+    }
+
+    /// Whether its ports match a flow's.
+    pub fn port_matches(&self, flow: &Flow, plugin: Option<Plugin>) -> Held {
+        match self.ports.as_slice() {
+            [] => Held::Yes,
+            ports => Held::any(ports.iter().map(|port| port.matches(flow, plugin))),
+        }
+    }
+
+    /// Whether it names no peer, and nothing that we do not know.
+    pub fn is_about_everybody(&self) -> bool {
+        self.peers.is_empty() && self.unreadable.is_none()
     }
 }
 

@@ -25,7 +25,7 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::of(
             "denied",
             Shape::List(&Shape::Record(&denied::SHAPE)),
-            "What policies deny it that every pod needs: DNS, the API server.",
+            "What policies deny it: of what every pod needs (DNS, the API server), and what a symptom says it does not reach.",
         ),
         Field::scalar("node_name", "The node it is bound to, where it is scheduled."),
         Field::record("node", &node_root::SHAPE, "The node it is bound to, where the bundle knows it."),

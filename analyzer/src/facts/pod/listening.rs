@@ -1,13 +1,16 @@
 //! Whether a pod listens where Services lead: the ports of the Services that select it, against the sockets of its network
 //! namespace.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
 use minijinja::Value;
 
 use super::Pod;
 use crate::fact::Record;
 use crate::facts::Facts;
 use crate::facts::json::IntOrText;
-use crate::facts::node::sockets::Sockets;
+use crate::facts::node::sockets::{Listening, Sockets};
 use crate::facts::service::{Service, ServicePort};
 use crate::shape::{Field, RecordShape, Shape};
 
@@ -47,23 +50,71 @@ const MESH: [u16; 4] = [15006, 15001, 4143, 20000];
 
 /// Who listens in the pod; none where nobody knows its sockets.
 pub fn value(facts: &Facts, pod: &Pod) -> Option<Value> {
-    let files = facts.node_files(&pod.node)?;
-    let own;
-    let containers_seen = pod.template.host_network || files.pod_namespace(pod.uid)?.processes > 1;
-    let sockets = if pod.template.host_network {
-        files.sockets()?
-    } else {
-        own = files.pod_sockets(pod.uid)?;
-        &own
-    };
+    let Seen { sockets, containers } = seen(facts, pod)?;
     let selecting =
         facts.services().in_namespace(&pod.namespace).iter().filter_map(|place| facts.services().get(*place));
     let selecting = selecting.filter(|service| !service.selector.is_empty() && pod.labels.satisfy(&service.selector));
     let ports =
-        selecting.flat_map(|service| service.ports.iter().filter_map(|port| led_to(service, port, pod, sockets)));
-    let mesh = !pod.template.host_network && MESH.iter().any(|port| sockets.has_port("tcp", *port));
-    let record = Record::derived().with("ports", ports.collect::<Value>()).with("mesh", mesh);
-    Some(record.with("containers_seen", containers_seen).into_value())
+        selecting.flat_map(|service| service.ports.iter().filter_map(|port| led_to(service, port, pod, &sockets)));
+    let record = Record::derived().with("ports", ports.collect::<Value>()).with("mesh", has_mesh(pod, &sockets));
+    Some(record.with("containers_seen", containers).into_value())
+}
+
+/// The sockets of a pod's network namespace.
+struct Seen<'a> {
+    sockets: Cow<'a, Sockets>,
+    /// Whether any process beside the sandbox's own was seen there; with a host's network always.
+    containers: bool,
+}
+
+fn seen<'a>(facts: &'a Facts, pod: &Pod) -> Option<Seen<'a>> {
+    let files = facts.node_files(&pod.node)?;
+    if pod.template.host_network {
+        return Some(Seen { sockets: Cow::Borrowed(files.sockets()?), containers: true });
+    }
+    let containers = files.pod_namespace(pod.uid)?.processes > 1;
+    Some(Seen { sockets: Cow::Owned(files.pod_sockets(pod.uid)?), containers })
+}
+
+/// Whether a mesh's proxy takes what comes for other ports.
+fn has_mesh(pod: &Pod, sockets: &Sockets) -> bool {
+    !pod.template.host_network && MESH.iter().any(|port| sockets.has_port("tcp", *port))
+}
+
+/// Whether a pod takes what comes for a TCP port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ear {
+    /// A socket takes it, or a mesh's proxy.
+    Hears,
+    /// No socket takes it.
+    Deaf(Listening),
+    /// What was seen does not tell, and why.
+    Unknown(String),
+}
+
+/// Seconds after its start in which a pod may not listen yet.
+const STARTING: i64 = 120;
+
+/// Whether the pod takes what comes for a TCP port of one of its addresses.
+pub fn ear(facts: &Facts, pod: &Pod, address: IpAddr, port: u16) -> Ear {
+    let unknown = |why: &str| Ear::Unknown(format!("of pod {} {why}", pod.full_name()));
+    let Some(Seen { sockets, containers }) = seen(facts, pod) else {
+        return unknown("the sockets were not collected");
+    };
+    let found = sockets.listening("tcp", address, port);
+    if matches!(found, Listening::Yes(_)) || has_mesh(pod, &sockets) {
+        return Ear::Hears;
+    }
+    let age = pod.started.timestamp().map(|started| facts.collected().as_second() - started.as_second());
+    if !pod.template.runtime_class.is_empty() {
+        unknown("the sandbox may have a network of its own, by its runtime class")
+    } else if !containers {
+        unknown("no process was seen in its network namespace")
+    } else if age.is_none_or(|age| age <= STARTING) {
+        unknown("the start was less than two minutes before")
+    } else {
+        Ear::Deaf(found)
+    }
 }
 
 /// A named port that the pod does not have leads nowhere, which is another rule's.

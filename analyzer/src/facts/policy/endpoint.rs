@@ -1,9 +1,10 @@
 //! Pods and nodes as ends of a flow.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use netpath::policy::{ContainerPort, Host, Labels as PolicyLabels, Pod as PolicyPod};
+use netpath::policy::{ContainerPort, Endpoint, Host, Labels as PolicyLabels, Pod as PolicyPod};
 
 use crate::evidence::Evidence;
 use crate::facts::Facts;
@@ -11,6 +12,7 @@ use crate::facts::intern::Strings;
 use crate::facts::list::{self, Origin};
 use crate::facts::metadata::{Labels, Metadata};
 use crate::facts::pod::Pod;
+use crate::facts::service::endpoints::ReadyEndpoint;
 use crate::finding::Unreadable;
 
 /// The labels of the namespaces.
@@ -64,4 +66,27 @@ pub fn of_pod(facts: &Facts, pod: &Pod) -> PolicyPod {
 /// A node as policies see it.
 pub fn of_node(facts: &Facts, name: &str) -> Host {
     Host { name: Arc::from(name), labels: facts.node_object(name).map(|node| as_policy_labels(&node.labels)) }
+}
+
+/// A Service's endpoint as policies see it: a pod that the bundle knows, else somebody outside.
+pub fn of_ready(facts: &Facts, ready: &ReadyEndpoint<'_>) -> Endpoint {
+    match ready.pod(facts) {
+        Some(pod) => Endpoint::pod(of_pod(facts, pod), ready.address),
+        None => Endpoint::outside(ready.address),
+    }
+}
+
+/// Who has an address. This looks at every pod, so it is for single questions.
+pub fn of_address(facts: &Facts, address: IpAddr) -> Endpoint {
+    let has = |pod: &&Pod| pod.is_networked() && pod.addresses().any(|own| own == address);
+    if let Some(pod) = facts.pods().all().iter().find(has) {
+        return Endpoint::pod(of_pod(facts, pod), address);
+    }
+    let mut nodes = facts.node_objects().iter();
+    if let Some(node) = nodes.find(|node| node.internal_addresses().any(|own| own == address)) {
+        return Endpoint::node(of_node(facts, &node.name), address);
+    }
+    let in_network = facts.node_objects().iter().any(|node| node.pod_networks().any(|range| range.contains(&address)));
+    // An address of a pod network that no pod has any more may be a pod's that is not in the list yet.
+    if in_network { Endpoint::unidentified(address) } else { Endpoint::outside(address) }
 }

@@ -3,9 +3,11 @@
 //! ```text
 //! enforcement.rs   what enforces policies, in the cluster and on a node
 //! endpoint.rs      pods and nodes as ends of a flow
-//! denied.rs        what policies deny a pod that every pod needs
+//! denied.rs        what policies deny a pod that it needs
+//! access.rs        whom policies let in to a Service
 //! ```
 
+pub mod access;
 pub mod denied;
 pub mod endpoint;
 pub mod enforcement;

@@ -20,7 +20,10 @@ pub const KINDS: &[(&str, Make); 6] =
     &[("kubelet", kubelet), ("ports", ports), ("forwarded", forwarded), ("dns", dns), ("api", api), ("egress", egress)];
 
 /// A port that the kernel may have given to a client.
-const CLIENT_PORT: u16 = 40_000;
+pub(super) const CLIENT_PORT: u16 = 40_000;
+
+/// The port with which nodes are asked what they forward between pods.
+pub(super) const POD_PORT: u16 = 8080;
 
 /// An address of nobody (RFC 5737, RFC 3849), for what lies outside of every network of the cluster.
 fn outside(like: IpAddr) -> IpAddr {
@@ -88,9 +91,9 @@ fn forwarded(_: &Facts, node: &Node, parties: &Parties) -> Vec<Flow> {
     let Some(pod) = &parties.pod else { return Vec::new() };
     let mut all = Vec::new();
     for remote in &parties.remote_pods {
-        let out = tcp(pod.address, (remote.address, 8080));
+        let out = tcp(pod.address, (remote.address, POD_PORT));
         all.extend(from_outside(node, &format!("pods to {}", remote.name), pod, out));
-        let back = tcp(remote.address, (pod.address, 8080));
+        let back = tcp(remote.address, (pod.address, POD_PORT));
         all.extend(from_outside(node, &format!("{} to pods here", remote.name), remote, back));
     }
     all
@@ -160,7 +163,7 @@ fn egress(_: &Facts, node: &Node, parties: &Parties) -> Vec<Flow> {
 }
 
 /// A packet that comes in by the interface at which its sender is.
-fn from_outside(node: &Node, purpose: &str, sender: &Party, packet: Packet) -> Option<Flow> {
+pub(super) fn from_outside(node: &Node, purpose: &str, sender: &Party, packet: Packet) -> Option<Flow> {
     debug_assert!(packet.protocol != protocol::TCP || packet.source_port().is_some());
     let interface = interface_towards(node, sender.address)?;
     Some(Flow {

@@ -2,9 +2,10 @@
 //! settings by netpath, so that no rule has to look for a port in a text.
 //!
 //! ```text
-//! bounds.rs   senders that a node's rules, routes and sets cannot tell apart
 //! parties.rs  who sends to a node: its peers, the API server, pods here and elsewhere
 //! flows.rs    the packets
+//! bounds.rs   addresses and ports that a node cannot tell apart
+//! endpoints.rs  endpoints of Services that a node stops, of which one packet stands for those that it cannot tell apart
 //! chains.rs   the chains of the node's rule sets, and whose they are
 //! ufw.rs      what ufw says of itself, against what the kernel's rules do
 //! walk.rs     a packet and what becomes of it, as expressions see it
@@ -15,6 +16,7 @@
 
 pub mod bounds;
 mod chains;
+pub mod endpoints;
 mod flows;
 mod parties;
 mod ufw;

@@ -242,7 +242,8 @@ fn commands(fix: &netpath::answer::Fix) -> Vec<String> {
     fix.changes.iter().map(|change| change.command.clone()).collect()
 }
 
-fn verdict(decision: Decision) -> &'static str {
+/// `accept`, `drop`, `reject`, `depends`.
+pub fn verdict(decision: Decision) -> &'static str {
     match decision {
         Decision::Accept => "accept",
         Decision::Drop => "drop",
@@ -259,7 +260,7 @@ fn direction(direction: Direction) -> &'static str {
 }
 
 /// The name that a unit variant has in JSON.
-pub(super) fn name(value: &impl Serialize) -> String {
+pub(in crate::facts) fn name(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use minijinja::Value;
 
+use super::dead;
 use super::near::{self, Nearest};
 use super::ports::{self, Target};
 use super::{Service, ServicePort};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields, Record};
 use crate::facts::json::{IntOrText, text_value};
+use crate::facts::policy::access;
 use crate::facts::{Facts, event, pod, workload};
 use crate::shape::{Field, RecordShape, Shape};
 
@@ -50,6 +52,8 @@ pub static SHAPE: RecordShape = RecordShape {
             "Workloads of its namespace that want no pods and whose selector agrees with its own.",
         ),
         Field::record("nearest", &NEAREST, "The pods that its selector probably meant, where it selects none."),
+        Field::record("reachable", &dead::SHAPE, "Which of its ready endpoints answer."),
+        Field::record("access", &access::SHAPE, "Whom policies let in to it."),
         Field::of("events", Shape::List(&Shape::Record(&event::SHAPE)), "Events about it, the oldest first."),
     ],
 };
@@ -197,6 +201,8 @@ impl Fields for ServiceFact {
             "endpoint_nodes" => Some(self.endpoint_nodes(service)),
             "endpoints_not_ready" => Some(self.count_endpoints(service, false)),
             "scaled_to_zero" => Some(workload::values_scaled_to_zero(&self.facts, service)),
+            "reachable" => Some(dead::value(&self.facts, service)),
+            "access" => Some(access::value(&self.facts, service)),
             "nearest" => self.nearest(service),
             "events" => Some(event::values_about(&self.facts, "Service", &service.namespace, &service.name)),
             _ => None,

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! slice.rs   EndpointSlices
+//! endpoints.rs  the ready endpoints of a Service's port
+//! dead.rs    those of them that do not answer
 //! ports.rs   whether a Service's target ports lead anywhere
 //! near.rs    which labels a selector probably meant
 //! proxy.rs   Services as kube-proxy is told of them
@@ -9,6 +11,8 @@
 //! fact.rs    Services as expressions see them
 //! ```
 
+pub mod dead;
+pub mod endpoints;
 pub mod fact;
 pub mod near;
 pub mod ports;

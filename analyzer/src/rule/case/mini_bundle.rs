@@ -53,7 +53,7 @@ fn manifest(case: &Case) -> Manifest {
         hosts: Vec::new(),
         clocks: Vec::new(),
         limits: Vec::new(),
-        symptom: None,
+        symptom: case.symptom.clone(),
         merged: None,
         items: files.chain(lacking).collect(),
     }

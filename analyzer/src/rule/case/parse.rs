@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bundle::manifest::Symptom;
 use bundle::{ItemStatus, Scope};
 use jiff::Timestamp;
 
@@ -57,6 +58,8 @@ pub struct Case {
     pub name: String,
     /// The line of its heading, from 1.
     pub line: usize,
+    /// What the sender says is broken.
+    pub symptom: Option<Symptom>,
     /// The bundle's files by path.
     pub files: BTreeMap<String, CaseFile>,
     /// Items without content.
@@ -114,6 +117,7 @@ impl Parser<'_> {
             line,
             files: sick.map(|sick| sick.files.clone()).unwrap_or_default(),
             lacking: sick.map(|sick| sick.lacking.clone()).unwrap_or_default(),
+            symptom: sick.and_then(|sick| sick.symptom.clone()),
             finished: sick.map_or_else(|| FINISHED.parse().unwrap_or_default(), |sick| sick.finished),
             expected: Vec::new(),
         };
@@ -175,12 +179,12 @@ impl Parser<'_> {
         }
     }
 
-    /// Lines that say what else the manifest has: `finished TIME`, `without PATH`, `PATH STATUS [REASON]`, and
-    /// `ID SCOPE STATUS [REASON]`.
+    /// Lines that say what else the manifest has: `finished TIME`, `symptom FIELDS` or `symptom none`, `without PATH`,
+    /// `PATH STATUS [REASON]`, and `ID SCOPE STATUS [REASON]`.
     fn manifest(&mut self, line: usize, body: &str) {
         for (index, text) in body.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
             if self.manifest_line(text).is_none() {
-                let hint = "`finished TIME`, `without PATH`, `PATH STATUS [REASON]` or `ID SCOPE STATUS [REASON]`";
+                let hint = "`finished TIME`, `symptom from=…,to=…`, `without PATH`, `PATH STATUS [REASON]` or `ID SCOPE STATUS [REASON]`";
                 self.problem(line + 1 + index, "not a line about the manifest", hint);
             }
         }
@@ -191,6 +195,8 @@ impl Parser<'_> {
         let case = self.case()?;
         match first {
             "finished" => case.finished = rest.trim().parse().ok()?,
+            "symptom" if rest.trim() == "none" => case.symptom = None,
+            "symptom" => case.symptom = Some(Symptom::inline(rest).ok()?),
             "without" => {
                 case.files.remove(rest.trim())?;
             }
