@@ -49,6 +49,8 @@ const TENCENT: &[&str] = &[
     "SecurityGroupSet",
     "InstanceSet",
     "AddressTemplateSet",
+    "SubnetSet",
+    "RouteSet",
     "RouteTableSet",
     "CcnSet",
     "CcnRouteTableSet",

@@ -9,7 +9,7 @@
 //! config_map.rs flannel.rs tunnel/ service_proxy.rs api_health.rs provider.rs    what components are told, and do
 //! address_plan/    which addresses are for what, and where two want the same
 //! policy/          policies, what enforces them, and the ends of flows
-//! cloud.rs         a cloud's security groups
+//! cloud/           a cloud's security groups, and what they make of whole ranges of clients and ports
 //! security_group.rs    what they make of a node's packets
 //! component.rs     which pods and workloads are of a known component
 //! certificates.rs  all certificates, of the cluster and of its nodes
@@ -130,6 +130,7 @@ struct Store {
     certificates: Part<Vec<Placed>>,
     resolvers: OnceLock<Option<Majority>>,
     reach: OnceLock<BTreeMap<Arc<str>, OnceLock<reach::NodeReach>>>,
+    group_classes: OnceLock<Vec<cloud::machine::Class>>,
     endpoint_reach: OnceLock<reach::endpoints::EndpointReach>,
 }
 
@@ -179,6 +180,7 @@ impl Facts {
             certificates: OnceLock::new(),
             resolvers: OnceLock::new(),
             reach: OnceLock::new(),
+            group_classes: OnceLock::new(),
             endpoint_reach: OnceLock::new(),
         }))
     }
@@ -291,6 +293,11 @@ impl Facts {
     /// The security groups of the cloud that the cluster runs in.
     pub fn clouds(&self) -> &cloud::Clouds {
         &self.0.clouds.get_or_init(|| cloud::read(self.evidence())).0
+    }
+
+    /// The nodes, by what the cloud's security groups let enter them.
+    pub fn group_classes(&self) -> &[cloud::machine::Class] {
+        self.0.group_classes.get_or_init(|| cloud::machine::classes(self))
     }
 
     /// The labels of the namespaces, by name.

@@ -3,6 +3,7 @@
 //! ```text
 //! azure           NSGs, NICs, subnets as `az network …` prints them: which groups a flow meets, a rule, a fix
 //! tencent.rs      security groups and instances as `tccli vpc|cvm Describe…` prints them
+//! extent.rs       all packets from some clients to some ports
 //! first_match.rs  ordered rules, of which some match perhaps
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! security group or template that the evidence does not expand is a named unknown, never an empty set.
 
 mod azure;
+pub mod extent;
 mod first_match;
 mod tencent;
 
@@ -137,6 +139,14 @@ fn network(text: &str) -> Option<ipnet::IpNet> {
     match text.parse::<ipnet::IpNet>() {
         Ok(network) => Some(network.trunc()),
         Err(_) => text.parse::<IpAddr>().ok().map(ipnet::IpNet::from),
+    }
+}
+
+/// The addresses of a prefix or range; none where it is neither.
+fn addresses(text: &str) -> Option<crate::address::AddrRange> {
+    match network(text) {
+        Some(network) => Some(crate::address::AddrRange { first: network.network(), last: network.broadcast() }),
+        None => crate::address::AddrRange::parse(text),
     }
 }
 

@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::extent::Marks;
 use super::first_match::{Candidate, first_match};
-use super::{CloudChange, CloudFix, CloudFlow, CloudJudgement, Way, field, network, protocol_spelling, text, texts};
+use super::{
+    CloudChange, CloudFix, CloudFlow, CloudJudgement, Way, addresses, field, network, protocol_spelling, text, texts,
+};
 use crate::address::AddrRange;
 use crate::answer::Decision;
 use crate::held::{Held, add_all};
@@ -114,33 +117,72 @@ impl Tencent {
         self.instances.iter().find(|instance| instance.addresses.contains(&address))
     }
 
-    /// Judges a flow on one side.
-    pub fn judge(&self, flow: &CloudFlow, way: Way) -> CloudJudgement {
-        let mut judgement = self.verdict(flow, way);
-        if judgement.verdict == Decision::Drop {
-            judgement.fix = self.fix(flow, way, judgement.deciding.as_ref());
-        }
-        judgement
+    /// The security groups of the instance that has an address, in binding order; none where they are not known.
+    pub fn groups_of(&self, machine: IpAddr) -> Option<&[String]> {
+        self.instance(machine).map(|instance| instance.groups.as_slice()).filter(|groups| !groups.is_empty())
     }
 
-    fn verdict(&self, flow: &CloudFlow, way: Way) -> CloudJudgement {
-        let depends = |unknown: String| CloudJudgement {
+    /// The addresses of the instance of that id.
+    pub fn addresses_of(&self, instance: &str) -> &[IpAddr] {
+        let found = self.instances.iter().find(|known| known.name == instance);
+        found.map_or(&[], |instance| instance.addresses.as_slice())
+    }
+
+    /// Judges a flow on one side.
+    pub fn judge(&self, flow: &CloudFlow, way: Way) -> CloudJudgement {
+        self.judge_at(flow.own(way), flow, way)
+    }
+
+    /// Judges a flow at a machine that has not its address: at the node of a pod, or behind a load balancer.
+    pub fn judge_at(&self, machine: IpAddr, flow: &CloudFlow, way: Way) -> CloudJudgement {
+        let unknown = match self.instance(machine) {
+            Some(instance) if !instance.groups.is_empty() => return self.judge_groups(&instance.groups, flow, way),
+            Some(instance) => format!("which security groups {} has", instance.name),
+            None => format!("which security groups {machine} has"),
+        };
+        CloudJudgement {
             verdict: Decision::Depends,
             way,
             why: unknown.clone(),
             deciding: None,
             unknowns: vec![Unknown::deterministic(unknown.clone(), unknown)],
             fix: None,
-        };
-        let own = flow.own(way);
-        let Some(instance) = self.instance(own) else {
-            return depends(format!("which security groups {own} has"));
-        };
-        if instance.groups.is_empty() {
-            return depends(format!("which security groups {} has", instance.name));
         }
+    }
+
+    /// Judges a flow by groups in their binding order: of a load balancer, or of a cluster's endpoint.
+    pub fn judge_groups(&self, groups: &[String], flow: &CloudFlow, way: Way) -> CloudJudgement {
+        let mut judgement = self.verdict(groups, flow, way);
+        if judgement.verdict == Decision::Drop {
+            judgement.fix = self.fix(groups, flow, way, judgement.deciding.as_ref());
+        }
+        judgement
+    }
+
+    /// The addresses and ports that groups name.
+    pub fn marks(&self, groups: &[String], way: Way) -> Marks {
+        let mut marks = Marks::default();
+        for group in groups.iter().filter_map(|id| self.groups.get(id)) {
+            for policy in if way == Way::Inbound { &group.ingress } else { &group.egress } {
+                let blocks = ["CidrBlock", "Ipv6CidrBlock"].into_iter().filter_map(|name| text(&policy.value, name));
+                marks.addresses.extend(blocks.filter_map(addresses));
+                let template = template(&policy.value, "AddressTemplate").and_then(|id| self.templates.get(&id));
+                marks.addresses.extend(template.into_iter().flatten().filter_map(|text| addresses(text)));
+                if let Some(ports) = text(&policy.value, "Port") {
+                    marks.ports.extend(ports.split(',').filter_map(|range| PortRange::parse(range.trim(), '-')));
+                }
+                if text(&policy.value, "SecurityGroupId").is_some() {
+                    let own = self.instances.iter().flat_map(|instance| &instance.addresses);
+                    marks.addresses.extend(own.map(|address| AddrRange { first: *address, last: *address }));
+                }
+            }
+        }
+        marks
+    }
+
+    fn verdict(&self, groups: &[String], flow: &CloudFlow, way: Way) -> CloudJudgement {
         let mut candidates = Vec::new();
-        for id in &instance.groups {
+        for id in groups {
             match self.groups.get(id) {
                 Some(group) => candidates.extend(self.candidates(id, group, flow, way)),
                 None => candidates.push(Candidate {
@@ -151,7 +193,7 @@ impl Tencent {
                 }),
             }
         }
-        let last = instance.groups.iter().rev().find_map(|id| Some((id, self.groups.get(id)?)));
+        let last = groups.iter().rev().find_map(|id| Some((id, self.groups.get(id)?)));
         let otherwise = last.map(|(id, group)| Candidate {
             held: Held::Yes,
             allows: Some(false),
@@ -234,8 +276,7 @@ impl Tencent {
     }
 
     /// An ACCEPT before the policy that drops, tried out.
-    fn fix(&self, flow: &CloudFlow, way: Way, answers: Option<&Cited>) -> Option<CloudFix> {
-        let instance = self.instance(flow.own(way))?;
+    fn fix(&self, groups: &[String], flow: &CloudFlow, way: Way, answers: Option<&Cited>) -> Option<CloudFix> {
         let of = |group: &Group| if way == Way::Inbound { group.ingress.clone() } else { group.egress.clone() };
         let dropping = |id: &&String| {
             let group = self.groups.get(*id);
@@ -243,7 +284,7 @@ impl Tencent {
                 of(group).iter().any(|policy| Some(&policy.cited) == answers) || Some(&group.cited) == answers
             })
         };
-        let id = instance.groups.iter().find(dropping)?;
+        let id = groups.iter().find(dropping)?;
         let group = self.groups.get(id)?;
         let at = of(group).iter().position(|policy| Some(&policy.cited) == answers);
         let at = at.unwrap_or_else(|| of(group).len());
@@ -263,7 +304,7 @@ impl Tencent {
         let own = changed.groups.get_mut(id)?;
         let policies = if way == Way::Inbound { &mut own.ingress } else { &mut own.egress };
         policies.insert(at, Policy { index, value: policy, cited: group.cited.clone() });
-        let verified = changed.verdict(flow, way).verdict == Decision::Accept;
+        let verified = changed.verdict(groups, flow, way).verdict == Decision::Accept;
         let change = CloudChange { group: id.clone(), command, answers: answers.cloned() };
         Some(CloudFix { changes: vec![change], verified })
     }

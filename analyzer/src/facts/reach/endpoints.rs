@@ -13,8 +13,8 @@ use netpath::packet::Packet;
 use netpath::protocol;
 use netpath::source::Cited;
 
-use super::flows::{CLIENT_PORT, POD_PORT, from_outside};
 use super::bounds::{Bounds, PortBounds};
+use super::flows::{CLIENT_PORT, POD_PORT, from_outside};
 use super::parties::{Parties, Party};
 use super::walk::{Flow, Walked};
 use crate::facts::Facts;

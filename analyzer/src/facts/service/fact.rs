@@ -10,6 +10,7 @@ use super::ports::{self, Target};
 use super::{Service, ServicePort};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields, Record};
+use crate::facts::cloud::exposed;
 use crate::facts::json::{IntOrText, text_value};
 use crate::facts::policy::access;
 use crate::facts::{Facts, event, pod, workload};
@@ -53,6 +54,11 @@ pub static SHAPE: RecordShape = RecordShape {
         ),
         Field::record("nearest", &NEAREST, "The pods that its selector probably meant, where it selects none."),
         Field::record("reachable", &dead::SHAPE, "Which of its ready endpoints answer."),
+        Field::record(
+            "exposed",
+            &exposed::SHAPE,
+            "What a cloud's security groups of nodes make of its clients from outside of the cluster.",
+        ),
         Field::record("access", &access::SHAPE, "Whom policies let in to it."),
         Field::of("events", Shape::List(&Shape::Record(&event::SHAPE)), "Events about it, the oldest first."),
     ],
@@ -201,6 +207,7 @@ impl Fields for ServiceFact {
             "endpoint_nodes" => Some(self.endpoint_nodes(service)),
             "endpoints_not_ready" => Some(self.count_endpoints(service, false)),
             "scaled_to_zero" => Some(workload::values_scaled_to_zero(&self.facts, service)),
+            "exposed" => Some(exposed::value(&self.facts, service)),
             "reachable" => Some(dead::value(&self.facts, service)),
             "access" => Some(access::value(&self.facts, service)),
             "nearest" => self.nearest(service),

@@ -270,6 +270,11 @@ impl Service {
         self.cluster_ips.iter().any(|address| address == "None")
     }
 
+    /// Whether an annotation has this value.
+    pub fn annotation_is(&self, name: &str, value: &str) -> bool {
+        self.annotations.get(name).is_some_and(|own| &**own == value)
+    }
+
     /// `namespace/name`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)

@@ -1,5 +1,7 @@
 //! What lets through a flow that a network security group denies: az commands, tried out.
 
+use std::net::IpAddr;
+
 use super::rule::SecurityRule;
 use super::{Azure, Group};
 use crate::answer::Decision;
@@ -11,12 +13,12 @@ const HIGHEST: u32 = 4096;
 
 impl Azure {
     /// Allow rules before those that deny, tried out.
-    pub(super) fn fix(&self, flow: &CloudFlow, way: Way) -> Option<CloudFix> {
+    pub(super) fn fix(&self, machine: IpAddr, flow: &CloudFlow, way: Way) -> Option<CloudFix> {
         let mut changed = self.clone();
         let mut changes = Vec::new();
         // A subnet's and a NIC's group at most.
         for _ in 0..2 {
-            let (groups, _, space) = changed.met(flow.own(way), way);
+            let (groups, _, space) = changed.met(machine, way);
             let denying = groups.iter().find_map(|group| {
                 let result = changed.through(group, flow, way, &space);
                 (result.verdict == Decision::Drop).then(|| ((*group).clone(), result.deciding))
@@ -39,7 +41,7 @@ impl Azure {
             let rule = SecurityRule::allowing(flow, way, priority, &name, group.cited.clone());
             changed.insert(&group, &rule);
         }
-        let verified = changed.verdict(flow, way).verdict == Decision::Accept;
+        let verified = changed.verdict(machine, flow, way).verdict == Decision::Accept;
         (!changes.is_empty()).then_some(CloudFix { changes, verified })
     }
 

@@ -15,8 +15,10 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use self::rule::{PLATFORM, SecurityRule};
+use super::extent::Marks;
 use super::first_match::{Candidate, GroupResult, first_match};
 use super::{CloudFlow, CloudJudgement, Way, field, network, text, texts};
+use crate::address::AddrRange;
 use crate::answer::Decision;
 use crate::held::{Held, add_all};
 use crate::json::{JsonError, Place, objects};
@@ -167,11 +169,40 @@ impl Azure {
 
     /// Judges a flow on one side.
     pub fn judge(&self, flow: &CloudFlow, way: Way) -> CloudJudgement {
-        let mut judgement = self.verdict(flow, way);
+        self.judge_at(flow.own(way), flow, way)
+    }
+
+    /// Judges a flow at a machine that has not its address: at the node of a pod, or behind a load balancer that keeps
+    /// the destination.
+    pub fn judge_at(&self, machine: IpAddr, flow: &CloudFlow, way: Way) -> CloudJudgement {
+        let mut judgement = self.verdict(machine, flow, way);
         if judgement.verdict == Decision::Drop {
-            judgement.fix = self.fix(flow, way);
+            judgement.fix = self.fix(machine, flow, way);
         }
         judgement
+    }
+
+    /// The addresses and ports that the groups of a machine name for what enters it.
+    pub fn marks(&self, machine: IpAddr) -> Marks {
+        let (groups, _, space) = self.met(machine, Way::Inbound);
+        let mut marks = Marks::default();
+        for rule in groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.way != Some(Way::Outbound)) {
+            rule.mark(&mut marks);
+        }
+        let of_space = space.iter().map(|network| AddrRange { first: network.network(), last: network.broadcast() });
+        marks.addresses.extend(of_space);
+        marks
+    }
+
+    /// What two machines have in common whose groups make the same of whatever enters them.
+    pub fn class_of(&self, machine: IpAddr) -> String {
+        let (groups, blind, space) = self.met(machine, Way::Inbound);
+        let mut class: String = blind.iter().map(|unknown| format!("{}\n", unknown.what)).collect();
+        for group in groups {
+            class.push_str(&format!("{}\n", group.cited.origin));
+            class.extend(group.rules.iter().map(|rule| rule.is_towards(machine, &space)));
+        }
+        class + &format!("{space:?}")
     }
 
     /// The rule of a person that allows a flow in the group of a denying rule, behind that rule: it never gets its turn.
@@ -187,7 +218,7 @@ impl Azure {
         found.map(|rule| rule.cited.clone())
     }
 
-    fn verdict(&self, flow: &CloudFlow, way: Way) -> CloudJudgement {
+    fn verdict(&self, machine: IpAddr, flow: &CloudFlow, way: Way) -> CloudJudgement {
         let mut judgement = CloudJudgement {
             verdict: Decision::Accept,
             way,
@@ -196,7 +227,7 @@ impl Azure {
             unknowns: Vec::new(),
             fix: None,
         };
-        let (groups, blind, space) = self.met(flow.own(way), way);
+        let (groups, blind, space) = self.met(machine, way);
         let platform = [PLATFORM, METADATA].contains(&flow.destination.to_string().as_str());
         let names_platform = groups.iter().flat_map(|group| &group.rules).any(SecurityRule::names_platform);
         if way == Way::Outbound && platform && !names_platform {
@@ -225,7 +256,7 @@ impl Azure {
             add_all(&mut judgement.unknowns, &blind);
         }
         if judgement.why.is_empty() {
-            judgement.why = format!("no NSG is known that filters {}", flow.own(way));
+            judgement.why = format!("no NSG is known that filters {machine}");
         }
         judgement
     }

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::cloud::{CloudFlow, Way, field, network, protocol_spelling, text, texts};
+use crate::address::AddrRange;
+use crate::cloud::extent::{Marks, stand_in};
+use crate::cloud::{CloudFlow, Way, addresses, field, network, protocol_spelling, text, texts};
 use crate::held::Held;
 use crate::json::Place;
 use crate::port::PortRange;
@@ -102,6 +104,23 @@ impl SecurityRule {
             .and(self.destination.matches(flow.destination, virtual_network))
     }
 
+    /// Adds the sources and destination ports that it names.
+    pub fn mark(&self, marks: &mut Marks) {
+        marks.addresses.extend(self.source.written.iter().filter_map(|text| addresses(text)));
+        let expanded = self.source.expanded.iter();
+        marks.addresses.extend(expanded.map(|one| AddrRange { first: one.network(), last: one.broadcast() }));
+        marks.ports.extend(self.ports.iter().filter_map(|range| PortRange::parse(range, '-')));
+    }
+
+    /// Whether it is about a machine as the destination: `y`, `n`, or `?` where that is not known.
+    pub fn is_towards(&self, machine: IpAddr, virtual_network: &[IpNet]) -> char {
+        match self.destination.matches(machine, virtual_network) {
+            Held::Yes => 'y',
+            Held::No => 'n',
+            Held::Perhaps(_) => '?',
+        }
+    }
+
     fn protocol_matches(&self, number: u8) -> Held {
         match self.protocol.as_str() {
             "*" | "all" | "any" => Held::Yes,
@@ -164,7 +183,8 @@ impl Prefixes {
 
 /// `*`, an address, a prefix, a range, or a service tag. Of tags, `AzureLoadBalancer` is one address
 /// (<https://learn.microsoft.com/azure/virtual-network/service-tags-overview>), and what lies in the own network's
-/// address space is in `VirtualNetwork` and not in `Internet`. Beyond that, peerings and routes decide.
+/// address space is in `VirtualNetwork` and not in `Internet`; the address that stands for somebody on the Internet is the
+/// other way round. Beyond that, peerings and routes decide.
 fn token_matches(token: &str, address: IpAddr, virtual_network: &[IpNet], is_expanded: bool) -> Held {
     if matches!(token, "*" | "Any" | "any") {
         return Held::Yes;
@@ -181,7 +201,10 @@ fn token_matches(token: &str, address: IpAddr, virtual_network: &[IpNet], is_exp
     }
     let inside = virtual_network.iter().any(|network| network.contains(&address));
     let platform = address.to_string() == PLATFORM;
+    let on_the_internet = address == stand_in(address.is_ipv6());
     match token.to_ascii_lowercase().as_str() {
+        "internet" if on_the_internet => Held::Yes,
+        "virtualnetwork" if on_the_internet => Held::No,
         "azureloadbalancer" if address.is_ipv4() => platform.into(),
         "virtualnetwork" if inside || platform => Held::Yes,
         "internet" if inside => Held::No,

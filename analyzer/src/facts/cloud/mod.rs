@@ -1,4 +1,17 @@
 //! A cloud's security groups, as `az` and `tccli` print them: what `--cloud` gathered, or what a customer attached.
+//!
+//! ```text
+//! tke.rs       what tccli says of clusters, load balancers, subnets and routes
+//! machine.rs   nodes whose groups are the same, and what these make of all packets from some clients
+//! exposed.rs   from a Service's clients to its node ports, or to its load balancer's address
+//! peers.rs     networks that are not the cluster's: peer VPCs and data centres
+//! api_access.rs    to TKE's API server from the Internet and from the VPC
+//! ```
+
+pub mod exposed;
+pub mod machine;
+
+pub mod tke;
 
 use std::sync::Arc;
 
@@ -7,6 +20,7 @@ use netpath::cloud::{Azure, Tencent};
 
 use crate::evidence::Evidence;
 use crate::finding::Unreadable;
+use tke::Tke;
 
 /// The beginning of the ids of all that is known of a cloud.
 const EVIDENCE: &str = "cloud";
@@ -18,6 +32,8 @@ pub struct Clouds {
     pub azure: Azure,
     /// Tencent Cloud's security groups.
     pub tencent: Tencent,
+    /// What Tencent Cloud says of clusters and of what is around them.
+    pub tke: Tke,
 }
 
 impl Clouds {
@@ -35,8 +51,8 @@ pub(super) fn read(evidence: &Evidence) -> (Clouds, Vec<Unreadable>) {
         let file: Arc<str> = Arc::from(path.as_str());
         let added = evidence.bundle().read(path).map_err(|error| error.to_string()).and_then(|bytes| {
             let azure = clouds.azure.add(&file, &bytes).map_err(|error| error.to_string())?;
-            let known = azure || clouds.tencent.add(&file, &bytes).map_err(|error| error.to_string())?;
-            Ok(known)
+            let tencent = clouds.tencent.add(&file, &bytes).map_err(|error| error.to_string())?;
+            Ok(clouds.tke.add(&file, &bytes) || azure || tencent)
         });
         if let Err(reason) = added {
             unreadable.push(Unreadable { path: path.clone(), reason });
