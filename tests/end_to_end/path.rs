@@ -1,5 +1,7 @@
 //! `dossier path` as its users run it, on a bundle that the collector wrote of a real node.
 
+mod samples;
+
 use std::path::PathBuf;
 use std::process::Output;
 

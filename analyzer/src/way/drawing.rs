@@ -22,6 +22,10 @@ pub fn draw(answer: &PathAnswer, all: bool) -> String {
         let word = if answer.client_sees == Sees::Connected { "let pass by" } else { "decided by" };
         line(&mut out, &format!("  {whose} is {word} {}:{}", deciding.file, deciding.line));
         line(&mut out, &format!("    {}", deciding.text));
+        if let Some(rule) = &deciding.enforced_by {
+            line(&mut out, &format!("  which this rule carries out: {}", place(rule)));
+            line(&mut out, &format!("    {}", rule.text));
+        }
         if let Some(packets) = deciding.packets {
             line(&mut out, &format!("    it has counted {packets} packets"));
         }

@@ -417,17 +417,14 @@ fn opening<'a>(world: &World<'a>, flights: &[Flight]) -> Option<Changed<'a>> {
 fn repair<'a>(world: &World<'a>, flights: &[Flight]) -> Option<Changed<'a>> {
     let flight = telling(flights).filter(|flight| flight.stopped_by_leg)?;
     let last = flight.trail.legs.last()?;
-    // The answer's way is repaired together with the packet's own through the same node.
+    // The answer's way is repaired together with the packet's own through the same node. What carries the answer through
+    // an overlay is no answer itself.
     let leg = match last.direction {
-        Direction::Forward => last,
-        Direction::Reply => {
-            let same = |leg: &&Leg| {
-                leg.node == last.node
-                    && leg.direction == Direction::Forward
-                    && leg.outer.is_some() == last.outer.is_some()
-            };
-            flight.trail.legs.iter().find(same).unwrap_or(last)
+        Direction::Reply if last.outer.is_none() => {
+            let own = |leg: &&Leg| leg.node == last.node && leg.direction == Direction::Forward && leg.outer.is_none();
+            flight.trail.legs.iter().find(own).unwrap_or(last)
         }
+        _ => last,
     };
     let (fix, changed) = walked::repair(world.node(&leg.node)?, &leg.packet, &leg.entry)?;
     let change = |change: walked::Change| Change {

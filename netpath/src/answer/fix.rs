@@ -55,6 +55,9 @@ pub(super) fn find(node: &Node, packet: &Packet, entry: &Entry) -> Option<(Fix, 
     let mut changed = node.clone();
     let mut fix = Fix { changes: Vec::new(), verified: false };
     let mut current = Trip::make(&changed, packet, entry);
+    if client::sees(&current).0 == ClientSees::Connected {
+        return None;
+    }
     for _ in 0..MAX_CHANGES {
         let (outcome, direction) = current.telling()?;
         let Some(change) = change_for(&mut changed, outcome, direction) else { break };
@@ -242,6 +245,14 @@ fn managed_by(table: &crate::iptables::Table, chain: &str) -> Owner {
 /// Settings whose other value lets the packet pass.
 fn set_setting(node: &mut Node, cited: Cited) -> Option<Change> {
     let name = cited.text.split(['=', ':']).next()?.trim().to_owned();
+    if let Some(all) = forwarding_of_all(node, &name) {
+        let family = if all.contains("ipv6") { "ipv6" } else { "ipv4" };
+        let names = node.links.iter().map(|link| crate::sysctl::interface_setting(family, &link.name, "forwarding"));
+        for name in names.chain([all.to_owned()]) {
+            node.sysctls.set(&name, "1", cited.clone());
+        }
+        return Some(Change { owner: Owner::Unknown, command: format!("sysctl -w {all}=1"), answers: Some(cited) });
+    }
     let value = match name.rsplit('.').next()? {
         "rp_filter" => "2",
         "forwarding" | "ip_forward" | "route_localnet" | "accept_local" => "1",
@@ -249,19 +260,15 @@ fn set_setting(node: &mut Node, cited: Cited) -> Option<Change> {
     };
     let command = format!("sysctl -w {name}={value}");
     node.sysctls.set(&name, value, Cited { text: format!("{name} = {value}"), ..cited.clone() });
-    if name == "net.ipv4.ip_forward" {
-        set_all_forwarding(node, &cited);
-    }
     Some(Change { owner: Owner::Unknown, command, answers: Some(cited) })
 }
 
-/// Writing `ip_forward` writes every interface's switch too (Documentation/networking/ip-sysctl.rst).
-fn set_all_forwarding(node: &mut Node, cited: &Cited) {
-    let names: Vec<String> =
-        node.links.iter().map(|link| crate::sysctl::interface_setting("ipv4", &link.name, "forwarding")).collect();
-    for name in names {
-        node.sysctls.set(&name, "1", cited.clone());
-    }
+/// The switch of the whole host where it is off, for an interface's or itself: writing it writes every interface's too
+/// (Documentation/networking/ip-sysctl.rst, `ip_forward` and `conf/all/forwarding`).
+fn forwarding_of_all(node: &Node, name: &str) -> Option<&'static str> {
+    let forwarding = name.ends_with(".forwarding") || name.ends_with(".ip_forward");
+    let all = if name.starts_with("net.ipv6.") { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
+    (forwarding && node.sysctls.number(all) == Some(0)).then_some(all)
 }
 
 /// Lets the packet pass at the place where its owner allows such changes.

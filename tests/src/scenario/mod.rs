@@ -4,6 +4,7 @@
 //! Every scenario begins as `samples/scenarios/base/`: a healthy cluster whose objects real controllers, the real scheduler
 //! and the real API server made, on a host with a real kube-proxy. A scenario then changes it:
 //!
+//! * `more-workloads.yaml` is what runs there besides;
 //! * `host` is a shell script that runs on the host as root;
 //! * `cluster` is a shell script that runs beside the API server with `kubectl` as administrator;
 //! * `logs/NAMESPACE/[POD/]CONTAINER[.previous].log` and `logs/kubelet.log` are what containers and the kubelet said;
@@ -150,7 +151,8 @@ impl Scenario {
                 accounts.iter().any(|a| a["metadata"]["namespace"] == *ns && a["metadata"]["name"] == "default")
             }))
         })?;
-        server.load(&self.text("workloads.yaml")?.context("there is no workloads.yaml")?)
+        server.load(&self.text("workloads.yaml")?.context("there is no workloads.yaml")?)?;
+        self.text("more-workloads.yaml")?.map_or(Ok(()), |more| server.load(&more))
     }
 
     fn on_host(&self, host: &Host, script: &Path) -> Result<()> {

@@ -31,6 +31,7 @@ pub fn files(scenario: &Scenario, server: &ApiServer) -> Result<Files> {
 fn programs_of_the_node(files: &Files) -> Result<()> {
     let missing = |missing| anyhow::anyhow!("{missing}");
     files.copy(&programs::kube("kube-proxy").map_err(missing)?.file, "usr/local/bin/kube")?;
+    files.copy(&programs::kube_router().map_err(missing)?, "usr/local/bin/kube-router")?;
     files.copy(&programs::kubelet_stand_in().map_err(missing)?, "usr/local/bin/kubelet")?;
     files.copy(product::collector().get_program().as_ref(), "usr/local/bin/dossier-collect")
 }
