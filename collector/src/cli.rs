@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::plan::Plan;
 use crate::reach::{self, cleanup};
-use crate::redact::Redaction;
+use crate::redact::{self, Redaction};
 use crate::run::finish::{Outcome, finish, print_last_lines};
 use crate::run::{Limits, Progress, Run, signals, space};
 use crate::{attach, cloud, cluster, merge, node, symptom};
@@ -149,7 +149,7 @@ pub fn main(name: &'static str) -> ExitCode {
     match execute(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", bundle::in_one_line(error.as_ref()));
+            eprintln!("error: {}", redact::message(&bundle::in_one_line(error.as_ref())));
             ExitCode::from(NOTHING)
         }
     }
@@ -174,7 +174,7 @@ fn execute(cli: Cli) -> anyhow::Result<u8> {
     let (output, job) = match job(cli) {
         Ok(job) => job,
         Err(error) => {
-            eprintln!("error: {}", bundle::in_one_line(error.as_ref()));
+            eprintln!("error: {}", redact::message(&bundle::in_one_line(error.as_ref())));
             return Ok(USAGE);
         }
     };

@@ -12,13 +12,8 @@ use crate::redact::Redaction;
 /// Where a text cannot be looked through; nothing of it may be written then.
 pub fn masked(symptom: &Symptom) -> io::Result<Symptom> {
     let redaction = Redaction::new();
-    let mask = |text: &str| -> io::Result<String> {
-        let mut out = Vec::new();
-        redaction.copy(&mut text.as_bytes(), &mut out)?;
-        Ok(String::from_utf8_lossy(&out).into_owned())
-    };
-    let masked = |text: &Option<String>| text.as_deref().map(mask).transpose();
-    let other = symptom.other.iter().map(|(name, text)| Ok((name.clone(), mask(text)?)));
+    let masked = |text: &Option<String>| text.as_deref().map(|text| redaction.text(text)).transpose();
+    let other = symptom.other.iter().map(|(name, text)| Ok((name.clone(), redaction.text(text)?)));
     Ok(Symptom {
         from: masked(&symptom.from)?,
         to: masked(&symptom.to)?,

@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod cluster;
 mod cluster_content;
+mod credentials;
 mod deploy;
 mod explained;
 mod given;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use super::credentials;
 use super::failure::Failure;
 
 /// How the cluster is reached.
@@ -142,7 +143,8 @@ async fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
             let name = cluster_name(&kubeconfig, options).with_context(|| no_context(&kubeconfig, options))?;
             let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(|error| {
-                anyhow::anyhow!("the kubeconfig cannot be used: {error}; see `kubectl config view`")
+                let reason = credentials::of_kubeconfig(&error);
+                anyhow::anyhow!("the kubeconfig cannot be used: {reason}; see `kubectl config view`")
             })?;
             (config, name)
         }
@@ -165,14 +167,18 @@ async fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
 fn kubeconfig(options: &Options) -> anyhow::Result<Option<Kubeconfig>> {
     if let Some(path) = &options.kubeconfig {
         let read = Kubeconfig::read_from(path);
-        let read = read.map_err(|error| anyhow::anyhow!("{error}; name a readable kubeconfig with --kubeconfig"))?;
-        return Ok(Some(read));
+        let unreadable = |error| {
+            let (path, reason) = (path.display(), credentials::of_kubeconfig(&error));
+            anyhow::anyhow!("{path} cannot be used: {reason}; name a readable kubeconfig with --kubeconfig")
+        };
+        return Ok(Some(read.map_err(unreadable)?));
     }
     match Kubeconfig::read() {
         Ok(config) => Ok(Some(config)),
         Err(_) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Ok(None),
         Err(error) => Err(anyhow::anyhow!(
-            "no cluster to ask: {error}; name a kubeconfig with --kubeconfig, or read this host alone with `dossier-collect node`"
+            "no cluster to ask: {}; name a kubeconfig with --kubeconfig, or read this host alone with `dossier-collect node`",
+            credentials::of_kubeconfig(&error)
         )),
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 use bundle::manifest::{Ended, ItemStatus};
 use bundle::{ItemEnd, WriteError};
 
+use super::credentials;
+
 /// A request that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{reason}")]
@@ -67,6 +69,9 @@ impl Failure {
     pub fn connection(error: &(dyn std::error::Error + 'static)) -> Failure {
         if let Some(failure) = carried(error) {
             return failure;
+        }
+        if let Some(reason) = credentials::of_cause(error) {
+            return Failure::new(ItemStatus::Unreachable, clipped(&reason));
         }
         let mut reasons: Vec<String> = Vec::new();
         let mut timed_out = false;

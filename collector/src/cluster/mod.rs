@@ -7,6 +7,7 @@ mod access;
 mod component;
 mod config_map;
 mod connection;
+pub(crate) mod credentials;
 mod discovery;
 mod document;
 pub(crate) mod failure;

@@ -70,6 +70,16 @@ impl Redaction {
         Box::new(move |_path| Box::new(redaction.redactor()))
     }
 
+    /// A text without its secrets.
+    ///
+    /// # Errors
+    /// Where it cannot be looked through; nothing of it may be shown then.
+    pub fn text(&self, text: &str) -> io::Result<String> {
+        let mut out = Vec::new();
+        self.copy(&mut text.as_bytes(), &mut out)?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+
     /// Copies a text without its secrets. Says how many were masked, by kind.
     pub fn copy(&self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<BTreeMap<String, u64>> {
         let mut redactor = self.redactor();
@@ -91,6 +101,12 @@ impl Redaction {
             }
         }
     }
+}
+
+/// A message for the terminal without its secrets: what a library or a server said may quote some.
+pub fn message(text: &str) -> String {
+    let masked = Redaction::new().text(text);
+    masked.unwrap_or_else(|_| "the message cannot be searched for secrets, and is not shown".to_owned())
 }
 
 /// Redacts one text as it comes.

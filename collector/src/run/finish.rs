@@ -123,7 +123,7 @@ pub fn print_last_lines(finished: &Finished, out: &mut dyn Write) -> io::Result<
     writeln!(out, "items   {}", statuses.join(", "))?;
     writeln!(out, "result  {verdict}")?;
     for (node, reason) in unreached {
-        writeln!(out, "missing {node}: {reason}")?;
+        writeln!(out, "missing {node}: {}", crate::redact::message(reason))?;
         writeln!(out, "        run on it as root: dossier-collect node --node-name {node} --out {node}.zip")?;
     }
     if !unreached.is_empty() {

@@ -94,7 +94,7 @@ impl Progress {
         if state.style != Style::Silent {
             state.clear();
             // Whoever closed standard error does not want to be told.
-            let _ = writeln!(io::stderr(), "{sentence}");
+            let _ = writeln!(io::stderr(), "{}", crate::redact::message(sentence));
         }
     }
 
