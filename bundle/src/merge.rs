@@ -89,6 +89,11 @@ pub fn merge_with_nodes(
     };
     let mut conflicts = Vec::new();
     let cluster = one_cluster(&bundles, &mut conflicts)?;
+    if nodes.is_empty() && cluster.is_some() && bundles.iter().any(|bundle| bundle.manifest().cluster.is_none()) {
+        let why =
+            "the cluster's list of nodes is in no bundle, so that hosts keep the names that they were collected under";
+        conflicts.push(why.to_owned());
+    }
     let hosts = Hosts::join(&bundles, nodes, &mut conflicts)?;
     let chosen = items::choose(&bundles, &hosts, &mut conflicts);
     items::write(&bundles, chosen, &writer, &mut conflicts)?;

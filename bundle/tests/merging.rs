@@ -99,7 +99,13 @@ fn a_cluster_and_its_nodes_become_one_bundle() {
         ),
     ];
     let (bundle, outcome) = merged(dir.path(), &bundles).unwrap();
-    assert_eq!(outcome.conflicts, ["host n1 is called n1.example.com and n1; n1.example.com was kept"]);
+    assert_eq!(
+        outcome.conflicts,
+        [
+            "the cluster's list of nodes is in no bundle, so that hosts keep the names that they were collected under",
+            "host n1 is called n1.example.com and n1; n1.example.com was kept",
+        ]
+    );
     let paths: Vec<String> = bundle.entries().map(|entry| entry.path).collect();
     let expected = [
         "README.txt",
@@ -263,7 +269,7 @@ fn a_host_goes_by_the_name_of_the_node_that_it_is() {
         [
             "host a is node w1 by its machine-id; it was called a",
             "host b is node w3 by its InternalIP; it was called b",
-            "host c is none of the cluster's nodes, by machine-id, InternalIP or name; it stays c",
+            "host c is none of the cluster's nodes, by machine-id or InternalIP; it stays c",
         ]
     );
     let merged = open(&path).unwrap();
@@ -271,4 +277,107 @@ fn a_host_goes_by_the_name_of_the_node_that_it_is() {
     for name in ["w1", "w3", "c"] {
         assert!(merged.read(&format!("nodes/{name}/net/link.json")).is_ok(), "{name}");
     }
+}
+
+/// A bundle of one host, with one item.
+fn of_host(dir: &Path, minute: i8, host: Host) -> Bundle {
+    let name = host.node.clone();
+    let path = format!("nodes/{name}/net/link.json");
+    let content = format!("[{minute}]");
+    let items = [("node.link", node(&name), Some((path.as_str(), content.as_bytes())))];
+    bundle(dir.join(format!("{name}-{minute}.zip")), minute, &items, |m| m.hosts = vec![host])
+}
+
+fn known(name: &str, machine: Option<&str>, address: &str) -> KnownNode {
+    KnownNode { name: name.into(), machine_id_sha256: machine.map(str::to_owned), addresses: vec![address.into()] }
+}
+
+/// What merging says, and the nodes that the merged bundle has.
+fn said(dir: &Path, bundles: &[Bundle], nodes: &[KnownNode]) -> (Vec<String>, Vec<String>) {
+    let path = dir.join("merged.zip");
+    let outcome = merge_with_nodes(bundles, nodes, BundleWriter::create(&path, README).unwrap(), tool()).unwrap();
+    let merged = open(&path).unwrap();
+    assert_eq!(verify(&merged), []);
+    (outcome.conflicts, merged.manifest().hosts.iter().map(|host| host.node.clone()).collect())
+}
+
+#[test]
+fn two_bundles_of_one_node_under_two_names_become_one() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two lists of one cluster name the node twice; that makes it no less one node.
+    let nodes = [known("w1", Some("m1"), "10.0.0.1"), known("w1", Some("m1"), "10.0.0.1")];
+    let bundles = [
+        of_host(dir.path(), 1, host("a", "vm-a", "m1", "10.0.0.1")),
+        of_host(dir.path(), 2, host("b", "vm-a", "m1", "10.0.0.1")),
+    ];
+    let (said, hosts) = said(dir.path(), &bundles, &nodes);
+    assert_eq!(hosts, ["w1"]);
+    assert_eq!(
+        said,
+        [
+            "host vm-a is node w1 by its machine-id; it was called a",
+            "host vm-a is node w1 by its machine-id; it was called b",
+            "node/w1 was collected more than once; of 1 items that changed in between the later content was kept",
+        ]
+    );
+    let merged = open(&dir.path().join("merged.zip")).unwrap();
+    assert_eq!(merged.read("nodes/w1/net/link.json").unwrap(), b"[2]");
+}
+
+#[test]
+fn an_address_alone_does_not_make_another_machine_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = [known("w1", Some("m1"), "10.0.0.1"), known("w2", None, "10.0.0.2")];
+    // The first has a machine-id that is not the node's; of the second node none is known.
+    let bundles = [
+        of_host(dir.path(), 1, host("a", "vm-a", "m7", "10.0.0.1")),
+        of_host(dir.path(), 2, host("b", "vm-b", "m8", "10.0.0.2")),
+    ];
+    let (said, hosts) = said(dir.path(), &bundles, &nodes);
+    assert_eq!(hosts, ["a", "w2"]);
+    assert_eq!(
+        said,
+        [
+            "host vm-a has the InternalIP of node w1 and another machine-id: another machine, or one that was installed \
+             anew; it stays a",
+            "host vm-b is node w2 by its InternalIP; it was called b",
+        ]
+    );
+}
+
+#[test]
+fn a_host_that_only_its_name_ties_to_a_node_is_said_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = [known("w1", Some("m1"), "10.0.0.1")];
+    let (told, hosts) = said(dir.path(), &[of_host(dir.path(), 1, host("w1", "vm", "m7", "192.0.2.1"))], &nodes);
+    assert_eq!(hosts, ["w1"]);
+    let expected = "host vm is none of the cluster's nodes, by machine-id or InternalIP; it was taken for node w1 by its name alone";
+    assert_eq!(told, [expected]);
+}
+
+#[test]
+fn hosts_with_one_address_and_two_machine_ids_are_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundles = [
+        of_host(dir.path(), 1, host("a", "vm-a", "m1", "10.0.0.1")),
+        of_host(dir.path(), 2, host("b", "vm-b", "m2", "10.0.0.1")),
+    ];
+    let (said, hosts) = said(dir.path(), &bundles, &[]);
+    assert_eq!(hosts, ["a", "b"]);
+    let expected =
+        "hosts a and b have the same name or addresses and different machine-ids; they were taken for two machines";
+    assert_eq!(said, [expected]);
+}
+
+#[test]
+fn an_address_that_every_host_has_makes_clones_not_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |name: &str, own: &str| {
+        let docker = "172.17.0.1".to_owned();
+        Host { addresses: vec![own.to_owned(), docker], ..host(name, name, "same", own) }
+    };
+    let bundles = [of_host(dir.path(), 1, of("n1", "10.0.0.1")), of_host(dir.path(), 2, of("n2", "10.0.0.2"))];
+    let (said, hosts) = said(dir.path(), &bundles, &[]);
+    assert_eq!(hosts, ["n1", "n2"]);
+    assert!(said[0].contains("taken for clones"), "{said:?}");
 }

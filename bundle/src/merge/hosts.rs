@@ -1,6 +1,6 @@
 //! Which hosts of several bundles are the same machine, and the one name that each goes by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{KnownNode, MergeError};
 use crate::layout;
@@ -15,7 +15,7 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// Knows hosts again by their machine-id, where the hostname or an address agrees as well: clones of one image
+    /// Knows hosts again by their machine-id, where the hostname or the addresses agree as well: clones of one image
     /// often share the id. The name in the bundle of a cluster is kept, as it is the node's own; else the earliest.
     pub(super) fn join(
         bundles: &[&Bundle],
@@ -66,12 +66,27 @@ impl Hosts {
             |other: &&Host| host.machine_id_sha256.is_some() && other.machine_id_sha256 == host.machine_id_sha256;
         if let Some(other) = self.hosts.iter().find(clone) {
             conflicts.push(format!(
-                "hosts {} and {} have the same machine-id and no name or address in common; they were taken for clones",
+                "hosts {} and {} have the same machine-id and not the same name or addresses; they were taken for clones",
                 other.node, host.node
             ));
         }
+        self.say_what_is_shared(host, conflicts);
         self.hosts.push(host.clone());
         Ok(())
+    }
+
+    /// Says that a host that is kept apart has all addresses of another and another machine-id.
+    fn say_what_is_shared(&self, host: &Host, conflicts: &mut Vec<String>) {
+        let is_other = |other: &&Host| {
+            let ids = (&other.machine_id_sha256, &host.machine_id_sha256);
+            matches!(ids, (Some(one), Some(two)) if one != two) && is_alike(other, host)
+        };
+        if let Some(other) = self.hosts.iter().find(is_other) {
+            conflicts.push(format!(
+                "hosts {} and {} have the same name or addresses and different machine-ids; they were taken for two machines",
+                other.node, host.node
+            ));
+        }
     }
 
     fn kept_name<'a>(&'a self, bundle: usize, node: &'a str) -> &'a str {
@@ -122,43 +137,63 @@ fn node_name(host: &Host, nodes: &[KnownNode], conflicts: &mut Vec<String>) -> S
     if nodes.is_empty() {
         return host.node.clone();
     }
-    let by_id: Vec<&KnownNode> = nodes
-        .iter()
-        .filter(|node| host.machine_id_sha256.is_some() && node.machine_id_sha256 == host.machine_id_sha256)
-        .collect();
-    let by_address: Vec<&KnownNode> =
-        nodes.iter().filter(|node| node.addresses.iter().any(|address| host.addresses.contains(address))).collect();
+    let has_address = |node: &&KnownNode| node.addresses.iter().any(|address| host.addresses.contains(address));
+    let by_id = names(nodes.iter().filter(|node| agrees(host, node) == Some(true)));
+    // An address that another machine has now, or a cluster with the same addresses, must not pass for the node.
+    let by_address = names(nodes.iter().filter(has_address).filter(|node| agrees(host, node) != Some(false)));
     let (node, means) = match (&by_id[..], &by_address[..]) {
         ([node], _) => (*node, "machine-id"),
         // Clones of one image share their id; their addresses tell them apart.
         (_, [node]) => (*node, "InternalIP"),
         _ => {
-            if let Some(node) = nodes.iter().find(|node| node.name == host.node) {
-                conflicts.push(format!(
-                    "host {} was taken for node {} by its name alone: neither machine-id nor InternalIP agrees with one node",
-                    host.hostname, node.name
-                ));
-            } else {
-                conflicts.push(format!(
-                    "host {} is none of the cluster's nodes, by machine-id, InternalIP or name; it stays {}",
-                    host.hostname, host.node
-                ));
-            }
+            let taken = nodes.iter().find(|node| node.name == host.node);
+            let end = match taken {
+                Some(node) => format!("it was taken for node {} by its name alone", node.name),
+                None => format!("it stays {}", host.node),
+            };
+            let why = match nodes.iter().find(has_address) {
+                Some(node) if agrees(host, node) == Some(false) => format!(
+                    "has the InternalIP of node {} and another machine-id: another machine, or one that was installed anew",
+                    node.name
+                ),
+                Some(_) => "has the InternalIP of more than one node".to_owned(),
+                None if by_id.len() > 1 => {
+                    format!("has the machine-id of {} and no InternalIP of theirs", by_id.join(", "))
+                }
+                None => "is none of the cluster's nodes, by machine-id or InternalIP".to_owned(),
+            };
+            conflicts.push(format!("host {} {why}; {end}", host.hostname));
             return host.node.clone();
         }
     };
-    if node.name != host.node {
-        conflicts
-            .push(format!("host {} is node {} by its {means}; it was called {}", host.hostname, node.name, host.node));
+    if node != host.node {
+        conflicts.push(format!("host {} is node {node} by its {means}; it was called {}", host.hostname, host.node));
     }
-    node.name.clone()
+    node.to_owned()
+}
+
+/// Whether a host and a node have the same machine-id; nothing where one of them is not known.
+fn agrees(host: &Host, node: &KnownNode) -> Option<bool> {
+    Some(host.machine_id_sha256.as_ref()? == node.machine_id_sha256.as_ref()?)
+}
+
+/// The names of nodes, each once: two bundles of a cluster list the same nodes.
+fn names<'a>(nodes: impl Iterator<Item = &'a KnownNode>) -> Vec<&'a str> {
+    nodes.map(|node| node.name.as_str()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Whether two records are of one machine. Without a machine-id on both sides the node's name has to do.
 fn is_same(a: &Host, b: &Host) -> bool {
-    let alike = a.hostname == b.hostname || a.addresses.iter().any(|address| b.addresses.contains(address));
     match (&a.machine_id_sha256, &b.machine_id_sha256) {
-        (Some(first), Some(second)) => first == second && (alike || a.node == b.node),
+        (Some(first), Some(second)) => first == second && (a.node == b.node || is_alike(a, b)),
         _ => a.node == b.node,
     }
+}
+
+/// Whether hosts with one machine-id are one machine and no clones. One address in common says nothing: every host has the
+/// same one on Docker's bridge, for node-local DNS, for kube-proxy's Services.
+fn is_alike(a: &Host, b: &Host) -> bool {
+    let (few, many) = if a.addresses.len() <= b.addresses.len() { (a, b) } else { (b, a) };
+    let all_in = !few.addresses.is_empty() && few.addresses.iter().all(|address| many.addresses.contains(address));
+    a.hostname == b.hostname || all_in
 }
