@@ -11,6 +11,7 @@ mod deploy;
 mod explained;
 mod given;
 mod host;
+mod krew;
 mod kubelets;
 mod limits;
 mod node;

@@ -10,6 +10,12 @@ pub fn collector() -> Command {
     command(PATH.get_or_init(|| built("collector", "dossier-collect")))
 }
 
+/// The collector under the name by which kubectl finds it, `kubectl-dossier`.
+pub fn plugin() -> Command {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    command(PATH.get_or_init(|| built("collector", "kubectl-dossier")))
+}
+
 /// The collector as it is shipped in one point: a static program, which alone runs in a pod that holds nothing else.
 pub fn static_collector() -> Command {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

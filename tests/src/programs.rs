@@ -61,6 +61,12 @@ pub fn kube_router() -> Result<PathBuf, Missing> {
     BUILT.get_or_init(|| built("kube-router", module, |_| String::new())).clone()
 }
 
+/// The plugin manager of kubectl.
+pub fn krew() -> Result<PathBuf, Missing> {
+    static BUILT: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
+    BUILT.get_or_init(|| built("krew", "sigs.k8s.io/krew", |_| String::new())).clone()
+}
+
 /// What answers for the kubelets of a sample's nodes where the API server asks them for logs.
 pub fn kubelet_stand_in() -> Result<PathBuf, Missing> {
     static BUILT: OnceLock<Result<PathBuf, Missing>> = OnceLock::new();
