@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use bundle::{ItemDraft, ItemEnd, ItemStatus, Scope, Source, layout};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use super::failure::Failure;
 use super::health;
-use super::json::cursor::string_at;
 use super::list::Outcome;
 use super::request::{Ask, Requests};
+use super::running::{Node, Running, order};
 use crate::plan::{Cost, PlanLine};
-use crate::run::Run;
 
 /// How long a request to a kubelet may take. The API server itself gives up dialling after 30 s.
 const TIME: Duration = Duration::from_secs(5);
@@ -87,81 +86,6 @@ impl Question {
     }
 }
 
-/// A node, as far as it is needed to choose and to order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    name: String,
-    ready: bool,
-}
-
-impl Node {
-    /// Reads a Node object.
-    pub fn read(object: &[u8]) -> Option<Node> {
-        #[derive(Deserialize)]
-        struct Object {
-            metadata: Metadata,
-            #[serde(default)]
-            status: Status,
-        }
-        #[derive(Deserialize)]
-        struct Metadata {
-            name: String,
-        }
-        #[derive(Default, Deserialize)]
-        struct Status {
-            #[serde(default)]
-            conditions: Vec<Condition>,
-        }
-        #[derive(Deserialize)]
-        struct Condition {
-            r#type: String,
-            status: String,
-        }
-        let node: Object = serde_json::from_slice(object).ok()?;
-        let ready = node.status.conditions.iter().any(|c| c.r#type == "Ready" && c.status == "True");
-        Some(Node { name: node.metadata.name, ready })
-    }
-}
-
-/// For each node a container whose log can be asked for: that of the first pod that runs there.
-#[derive(Debug, Default)]
-pub struct Running(BTreeMap<String, String>);
-
-impl Running {
-    /// Looks at a pod; cheap for all but the first of a node.
-    pub fn observe(&mut self, object: &[u8]) {
-        let text = |path: &[&str]| string_at(object, path).and_then(|text| std::str::from_utf8(text).ok());
-        let Some(node) = text(&["spec", "nodeName"]) else { return };
-        if self.0.contains_key(node) || text(&["status", "phase"]) != Some("Running") {
-            return;
-        }
-        let (Some(namespace), Some(name)) = (text(&["metadata", "namespace"]), text(&["metadata", "name"])) else {
-            return;
-        };
-        let Some(container) = first_container(object) else { return };
-        let path =
-            format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines=1&limitBytes=1024");
-        self.0.insert(node.to_owned(), path);
-    }
-}
-
-fn first_container(object: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Object {
-        spec: Spec,
-    }
-    #[derive(Deserialize)]
-    struct Spec {
-        containers: Vec<Container>,
-    }
-    #[derive(Deserialize)]
-    struct Container {
-        name: String,
-    }
-    let pod: Object = serde_json::from_slice(object).ok()?;
-    pod.spec.containers.into_iter().next().map(|container| container.name)
-}
-
 /// What a request through the API server to a kubelet came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -220,7 +144,7 @@ impl Kubelets {
     /// Tries the way to each node, then asks those that answered.
     pub async fn gather(self: Arc<Self>, mut nodes: Vec<Node>, running: Running, listed: Outcome) {
         let run = self.requests.run().clone();
-        order(&run, &mut nodes);
+        order(&running, &mut nodes);
         if nodes.is_empty() {
             self.nothing(&listed);
             return;
@@ -230,7 +154,7 @@ impl Kubelets {
         }
         let running = Arc::new(running);
         let tried: Vec<String> = nodes.into_iter().take(NODES).map(|node| node.name).collect();
-        self.each(&tried, move |all, node| all.selftest(node, running.0.get(node).map(String::as_str))).await;
+        self.each(&tried, move |all, node| all.selftest(node, running.logs.get(node).map(String::as_str))).await;
         let mut answered = std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner));
         answered.sort_by_key(|name| tried.iter().position(|node| node == name));
         answered.truncate(ASKED);
@@ -248,11 +172,20 @@ impl Kubelets {
     /// A record for each line that nothing was asked for.
     fn rest(&self, any_answered: bool) {
         let records = self.requests.run().writer().records();
-        let refused = records.into_iter().find(|item| item.id == SELFTEST && item.status == ItemStatus::Forbidden);
-        match refused {
+        let first = |id: &str, wanted: &dyn Fn(ItemStatus) -> bool| {
+            records.iter().find(|item| item.id == id && wanted(item.status))
+        };
+        let known = first(Question::Config.line(), &ItemStatus::is_known).is_some();
+        // Whether a kubelet answers queries for logs stands in its configuration; who may not read that cannot know.
+        let untold = first(Question::Config.line(), &|status| !status.is_known());
+        let refused = first(SELFTEST, &|status| status == ItemStatus::Forbidden);
+        match (untold.filter(|_| !known), refused) {
+            (Some(untold), _) => self.unasked(untold.status, untold.reason.as_deref().unwrap_or_default()),
             _ if any_answered => self.unasked(ItemStatus::Unsupported, "no kubelet answers queries for logs"),
-            Some(refused) => self.unasked(ItemStatus::Forbidden, &refused.reason.unwrap_or_default()),
-            None => self.unasked(ItemStatus::Unreachable, "no kubelet answered through the API server"),
+            (None, Some(refused)) => {
+                self.unasked(ItemStatus::Forbidden, refused.reason.as_deref().unwrap_or_default());
+            }
+            (None, None) => self.unasked(ItemStatus::Unreachable, "no kubelet answered through the API server"),
         }
     }
 
@@ -369,12 +302,6 @@ impl Kubelets {
     }
 }
 
-/// Those that the symptom names first, then those that are not well.
-fn order(run: &Run, nodes: &mut [Node]) {
-    let symptom = run.symptom().unwrap_or_default();
-    nodes.sort_by_key(|node| (!crate::symptom::names_node(&symptom, &node.name, None), node.ready));
-}
-
 /// Whether a kubelet's configz says that it answers queries for logs of services (KEP-2258).
 fn answers_log_queries(configz: &[u8]) -> bool {
     let said: serde_json::Value = serde_json::from_slice(configz).unwrap_or_default();
@@ -441,23 +368,6 @@ mod tests {
         }
         assert_eq!(verdict(&Failure::timeout("no answer within 5 s")), Verdict::Timeout);
         assert_eq!(verdict(&Failure::new(ItemStatus::Unreachable, "reset")), Verdict::Failed);
-    }
-
-    #[test]
-    fn the_first_running_pod_of_a_node_lends_its_log() {
-        let pod = |name: &str, node: &str, phase: &str| {
-            format!(
-                r#"{{"metadata":{{"namespace":"s","name":"{name}"}},"spec":{{"nodeName":"{node}","containers":[{{"name":"c"}}]}},"status":{{"phase":"{phase}"}}}}"#
-            )
-        };
-        let mut running = Running::default();
-        for object in
-            [pod("a", "n1", "Pending"), pod("b", "n1", "Running"), pod("c", "n1", "Running"), pod("d", "", "Running")]
-        {
-            running.observe(object.as_bytes());
-        }
-        let path = running.0.get("n1").unwrap();
-        assert!(path.starts_with("/api/v1/namespaces/s/pods/b/log?container=c&tailLines=1"), "{path}");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod plan;
 mod pod;
 mod request;
 mod resource;
+mod running;
 mod server_certificate;
 mod strip;
 mod table;
@@ -44,12 +45,13 @@ pub use self::connection::{Connection, Options, Unreachable, connect, name, serv
 use self::discovery::Discovery;
 use self::health::Check;
 pub use self::health::write as write_whole;
-use self::kubelet::{Kubelets, Node, Running};
+use self::kubelet::Kubelets;
 use self::list::{Lists, Outcome};
 use self::logs::Logs;
 use self::pod::Pod;
 use self::request::Requests;
 use self::resource::{RESOURCES, Resource};
+use self::running::{Node, Running};
 use self::version::ServerVersion;
 use crate::plan::PlanLine;
 use crate::run::Run;
@@ -253,7 +255,7 @@ impl Gathering {
     fn pods(&self, lists: &Lists, resource: &'static Resource) -> Option<(Vec<Pod>, Running, Outcome)> {
         let now = Timestamp::now();
         let mut pods = Vec::new();
-        let mut running = Running::default();
+        let mut running = Running::new(&self.requests.run().symptom().unwrap_or_default());
         let listed = self.list(lists, resource, &mut |object| {
             running.observe(object);
             pods.extend(Pod::read(object, now));

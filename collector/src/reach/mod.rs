@@ -44,6 +44,7 @@ use self::take_in::Taken;
 use crate::cluster::failure::Failure;
 use crate::plan::{Cost, PlanLine};
 use crate::run::Run;
+use crate::symptom::Ends;
 
 /// Nodes that are worked on at once.
 const AT_ONCE: usize = 10;
@@ -128,8 +129,9 @@ pub async fn collect(run: &Run, options: &Options, programs: Programs, client: k
         server,
         exec: Default::default(),
     };
-    let symptom = run.symptom().unwrap_or_default();
-    Arc::new(reach).all(node::in_order(nodes, &symptom)).await;
+    let ends = Ends::of(&run.symptom().unwrap_or_default());
+    let of_symptom = node::of_symptom(&reach.api, &ends).await;
+    Arc::new(reach).all(node::in_order(nodes, &ends, &of_symptom)).await;
 }
 
 /// What the tasks of all nodes share.
@@ -188,22 +190,23 @@ impl Reach {
         let (taken, trouble) = match result {
             Ok(taken) if taken.ended => {
                 let seconds = began.elapsed().as_secs_f64();
-                let told = json!({ "way": how, "items": taken.items, "compressed_bytes": taken.bytes, "seconds": (seconds * 10.0).round() / 10.0, "exec_failed": taken.remark });
+                let remark = taken.remark.map(|failure| failure.reason);
+                let told = json!({ "way": how, "items": taken.items, "compressed_bytes": taken.bytes, "seconds": (seconds * 10.0).round() / 10.0, "exec_failed": remark });
                 let path = bundle::layout::node_file(&node.name, "reach.json");
-                let end = ItemEnd { reason: taken.remark, ..ItemEnd::new(ItemStatus::Ok) };
+                let end = ItemEnd { reason: remark, ..ItemEnd::new(ItemStatus::Ok) };
                 self.put(draft, path, told.to_string().as_bytes(), end);
                 return;
             }
             Ok(mut taken) => {
                 let trouble = taken.trouble.take().unwrap_or_else(|| "its items ended early".to_owned());
-                let before = taken.remark.take().map(|remark| remark + "; ").unwrap_or_default();
-                let trouble = format!("{before}{trouble}");
-                let status = match self.run.stopped() {
-                    Some(_) => ItemStatus::NotReached,
-                    None if before.is_empty() => ItemStatus::Timeout,
-                    None => ItemStatus::Unreachable,
+                let first = taken.remark.take();
+                let status = match (self.run.stopped(), &first) {
+                    (Some(_), _) => ItemStatus::NotReached,
+                    (None, None) => ItemStatus::Timeout,
+                    (None, Some(first)) => first.status,
                 };
-                (taken, Failure::new(status, trouble))
+                let before = first.map(|first| first.reason + "; ").unwrap_or_default();
+                (taken, Failure::new(status, format!("{before}{trouble}")))
             }
             Err(failure) => (Taken::default(), failure),
         };
@@ -274,7 +277,7 @@ impl Reach {
         };
         let mut visit = mailbox::collect(self, node, program, deadline).await;
         visit.result = match visit.result {
-            Ok(taken) => Ok(Taken { remark: Some(failure.reason), ..taken }),
+            Ok(taken) => Ok(Taken { remark: Some(failure), ..taken }),
             Err(second) => {
                 let reason = format!("{}; the way by ConfigMaps failed too: {}", failure.reason, second.reason);
                 Err(Failure { reason, ..failure })

@@ -1,15 +1,19 @@
 //! The nodes that are asked for, what their objects say of them, and the order in which they are tried.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use bundle::manifest::Symptom;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::api::Api;
 use crate::cluster::failure::Failure;
-use crate::symptom::names_node;
+use crate::symptom::Ends;
 
+/// How long it may take to find a pod or Service of the symptom.
+const SYMPTOM: Duration = Duration::from_secs(5);
+/// Endpoints of a Service whose nodes come first.
+const ENDPOINTS: usize = 20;
 /// Nodes per page of the list.
 const PAGE: usize = 500;
 
@@ -115,13 +119,14 @@ pub async fn list(api: &Api, wanted: &Wanted) -> Result<(Vec<Node>, Vec<String>)
 }
 
 /// The order in which nodes are tried, so that where the time is too short the most telling were reached: those of the
-/// symptom, those that are not well, one of each kind, then a sample that is spread over the rest.
-pub fn in_order(mut nodes: Vec<Node>, symptom: &Symptom) -> Vec<Node> {
+/// symptom, those that are not well, one of each kind, then a sample that is spread over the rest. `of_symptom` are the
+/// nodes that the symptom's pods and Services lead to; its nodes it names itself.
+pub fn in_order(mut nodes: Vec<Node>, ends: &Ends, of_symptom: &BTreeSet<String>) -> Vec<Node> {
     // A hash of the name spreads: names that follow each other are often of one rack, pool or day.
     nodes.sort_by_cached_key(|node| bundle::sha256(node.name.as_bytes()));
     let mut kinds = BTreeSet::new();
     let rank = |node: &Node, first_of_kind: bool| {
-        if names_node(symptom, &node.name, node.address.as_deref()) {
+        if ends.has_node(&node.name, node.address.as_deref()) || of_symptom.contains(&node.name) {
             0
         } else if node.ready != Ready::Yes || node.troubled {
             1
@@ -139,6 +144,35 @@ pub fn in_order(mut nodes: Vec<Node>, symptom: &Symptom) -> Vec<Node> {
     }
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.into_iter().map(|(_, node)| node).collect()
+}
+
+/// The nodes that the pods and Services at the symptom's ends lead to. What cannot be asked leads nowhere: this decides an
+/// order and nothing else.
+pub async fn of_symptom(api: &Api, ends: &Ends) -> BTreeSet<String> {
+    let mut paths = Vec::new();
+    for (namespace, name) in ends.pods() {
+        let within = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        let field = if name.parse::<std::net::IpAddr>().is_ok() { "status.podIP" } else { "metadata.name" };
+        paths.push(format!("/api/v1{within}/pods?limit=20&fieldSelector={}", escaped(&format!("{field}={name}"))));
+    }
+    for (namespace, name) in ends.services() {
+        let label = escaped(&format!("kubernetes.io/service-name={name}"));
+        paths.push(format!(
+            "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?limit=5&labelSelector={label}"
+        ));
+    }
+    let mut nodes = BTreeSet::new();
+    for path in paths {
+        let asked = tokio::time::timeout(SYMPTOM, api.get(&path)).await;
+        let list = asked.ok().and_then(Result::ok).unwrap_or_default();
+        for object in list["items"].as_array().into_iter().flatten() {
+            let endpoints = object["endpoints"].as_array().into_iter().flatten();
+            let of_endpoints = endpoints.map(|endpoint| &endpoint["nodeName"]).take(ENDPOINTS);
+            let names = std::iter::once(&object["spec"]["nodeName"]).chain(of_endpoints);
+            nodes.extend(names.filter_map(|name| name.as_str()).map(str::to_owned));
+        }
+    }
+    nodes
 }
 
 /// Percent-encodes a query's value.
@@ -282,6 +316,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use bundle::manifest::Symptom;
     use serde_json::json;
 
     fn node(name: &str, ready: &str, kernel: &str) -> Node {
@@ -318,11 +353,13 @@ mod tests {
         let nodes: Vec<Node> = (0..20)
             .map(|i| node(&format!("n{i}"), if i == 7 { "False" } else { "True" }, if i < 10 { "6.1" } else { "5.15" }))
             .collect();
-        let symptom = Symptom::inline("from=pod/shop/web,to=node/n3:10250").unwrap();
-        let names: Vec<String> = in_order(nodes, &symptom).into_iter().map(|node| node.name).collect();
+        let ends = Ends::of(&Symptom::inline("from=pod/shop/web,to=node/n3:10250").unwrap());
+        let of_pod = BTreeSet::from(["n12".to_owned()]);
+        let names: Vec<String> = in_order(nodes, &ends, &of_pod).into_iter().map(|node| node.name).collect();
         assert_eq!(names.len(), 20);
-        assert_eq!(names[..2], ["n3", "n7"]);
+        assert_eq!(BTreeSet::from([&*names[0], &*names[1]]), BTreeSet::from(["n3", "n12"]));
+        assert_eq!(names[2], "n7");
         let old = |name: &String| name[1..].parse::<u32>().unwrap() >= 10;
-        assert_ne!(old(&names[2]), old(&names[3]), "one of each kind: {names:?}");
+        assert!(names[..4].iter().any(old) && !names[..4].iter().all(old), "one of each kind: {names:?}");
     }
 }

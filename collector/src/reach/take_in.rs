@@ -10,6 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::cluster::failure::Failure;
 use crate::run::Run;
 
 /// Compressed bytes that one node may send. The collector there has its own limits; this one holds where it does not.
@@ -28,8 +29,8 @@ pub struct Taken {
     pub ended: bool,
     /// Why nothing more was taken, where the stream did not end by itself.
     pub trouble: Option<String>,
-    /// Why the first way was not taken.
-    pub remark: Option<String>,
+    /// Why the first way was not taken; with the status of a node of which not everything came.
+    pub remark: Option<Failure>,
 }
 
 /// Takes items until the stream ends. What came is kept, however it ends.
