@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bundle::manifest::LimitHit;
 use bundle::{ItemStatus, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -328,6 +329,9 @@ pub struct BundleSummary {
     pub finished: String,
     /// Why it ended: `done`, `deadline`, `signal`, `space`.
     pub ended: String,
+    /// Limits that collection met, such as a disk nearly full, and what each cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitHit>,
     /// The collector's version.
     pub collector: String,
     /// Items by status.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use analyzer::citation::Citation;
 use analyzer::finding::*;
 use analyzer::report::{Format, render, write_summary};
+use bundle::manifest::LimitHit;
 use bundle::{ItemStatus, Scope};
 
 /// Text that tries to end every wrapping a report puts it in.
@@ -97,6 +98,7 @@ fn findings(text: &str) -> Findings {
             started: "2026-11-21T08:00:00Z".to_owned(),
             finished: "2026-11-21T08:01:10Z".to_owned(),
             ended: "done".to_owned(),
+            limits: vec![LimitHit { limit: text.to_owned(), value: text.to_owned(), effect: text.to_owned() }],
             collector: "0.1.0".to_owned(),
             items: BTreeMap::from([(ItemStatus::Ok, 120), (ItemStatus::Forbidden, 2)]),
             unreadable: vec![Unreadable { path: text.to_owned(), reason: text.to_owned() }],

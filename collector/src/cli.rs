@@ -103,6 +103,9 @@ struct Output {
     /// Prints every request, command and path with its cost and bound; contacts nobody and writes nothing.
     #[arg(long)]
     plan: bool,
+    /// Ends with 0 where the bundle is partial, for whatever would try again or take it for a failure, as a Job does.
+    #[arg(long)]
+    accept_partial: bool,
     #[command(flatten)]
     limits: Limits,
     /// What is broken, for whoever reads the bundle: from=pod/NS/NAME,to=…,error=TEXT, or a file of such lines.
@@ -191,7 +194,7 @@ fn execute(cli: Cli) -> anyhow::Result<u8> {
     let outcome = runtime.block_on(collect(job))?;
     // A thread that hangs in the kernel (a dead NFS mount) must not keep the finished bundle's author waiting.
     runtime.shutdown_background();
-    Ok(outcome.code())
+    Ok(if output.accept_partial && outcome == Outcome::Partial { 0 } else { outcome.code() })
 }
 
 /// Two threads: one reads sockets while the other deflates; the host under examination has better things to do.
@@ -275,6 +278,7 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
     let signals = signals::Signals::take().context("cannot listen for signals")?;
     let writer = writer(&job)?;
     let run = Run::new(writer, job.budget, job.limits.clone(), Progress::on_stderr(job.plan.lines().len()));
+    space::note_scarce(&run);
     if let Some(symptom) = job.symptom.clone() {
         run.note_symptom(symptom::masked(&symptom).context("the symptom cannot be searched for secrets")?);
     }

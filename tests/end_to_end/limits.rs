@@ -86,6 +86,26 @@ fn a_disk_without_room_is_not_begun_on() {
 }
 
 #[test]
+fn a_disk_with_little_room_is_told_in_manifest_and_report() {
+    let place = Place::new();
+    let output = require!(place.collect("mount -t tmpfs -o size=190m dossier-test", "echo '[]'", &[]));
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{output:?}");
+    let bundle = place.bundle();
+    assert_eq!(bundle.manifest().ended, Ended::Done);
+    let hit = bundle.manifest().limits.iter().find(|hit| hit.limit == "keep-free-mb").expect("space is spoken of");
+    let free: u64 = hit.value.split("only ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((150_000_000..200_000_000).contains(&free), "{hit:?}");
+    let report = place.path("report");
+    let mut analyzer = tests::product::analyzer();
+    let analyzed = analyzer.arg("analyze").arg(place.path("disk/bundle.zip")).arg("--out").arg(&report);
+    assert!(matches!(analyzed.output().unwrap().status.code(), Some(0..=2)));
+    for file in ["report.md", "report.html", "findings.json"] {
+        let text = fs::read_to_string(report.join(file)).unwrap();
+        assert!(text.contains(&format!("only {free} were free when the run began")), "{file}");
+    }
+}
+
+#[test]
 fn a_disk_that_somebody_fills_ends_the_run_and_not_the_bundle() {
     let place = Place::new();
     // While one item is gathered, another program takes the room.

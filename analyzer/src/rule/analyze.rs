@@ -239,6 +239,7 @@ fn summary(facts: &Facts) -> BundleSummary {
         started: manifest.started.to_string(),
         finished: manifest.finished.to_string(),
         ended: ended(manifest.ended).to_owned(),
+        limits: manifest.limits.clone(),
         collector: manifest.tool.version.clone(),
         items,
         unreadable: facts.unreadable(),

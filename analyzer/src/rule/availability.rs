@@ -109,6 +109,13 @@ impl Availability {
         };
         let mut items = self.evidence.items(id, &scope);
         let first = items.next();
+        // Of a node that could not be reached one record tells: that is the gap, and not each thing it would decide.
+        if first.is_none()
+            && let Err(missing) = self.evidence.need(id, &scope)
+            && missing.id != id
+        {
+            return missing;
+        }
         let unknown = first.into_iter().chain(items).find(|item| !item.status.is_known());
         let status = unknown.or(first).map_or(ItemStatus::NotRequested, |item| item.status);
         Missing { id: id.to_owned(), scope, status, reason: Some(reason) }

@@ -37,6 +37,7 @@ pub const EVIDENCE_IDS: &[(&str, &str)] = &[
     ("api.leases", "Leases of nodes and control plane"),
     ("log", "logs of components, `log.<component>`"),
     ("selftest.kubelet-proxy", "one request through the API server to each kubelet"),
+    ("node.reach", "how a node was reached; what is missing of one that was not"),
     ("node.sysctl", "/proc/sys/net"),
     ("node.sysctl-files", "the sysctl.d chain"),
     ("node.ufw", "ufw's status and files"),

@@ -94,6 +94,7 @@ mod tests {
                 started: "2026-01-15T12:00:00Z".to_owned(),
                 finished: "2026-01-15T12:00:01Z".to_owned(),
                 ended: "done".to_owned(),
+                limits: Vec::new(),
                 collector: "0.1.0".to_owned(),
                 items: Default::default(),
                 unreadable: Vec::new(),

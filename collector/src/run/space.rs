@@ -6,7 +6,7 @@ use std::path::Path;
 use bundle::manifest::Ended;
 use bundle::{BundleWriter, WriteError};
 
-use super::Limits;
+use super::{Limits, Run};
 
 /// A limit that was met: its name, its value, and why the run ends.
 pub struct Full {
@@ -48,6 +48,21 @@ pub fn look_before(bundle: &Path, limits: &Limits) -> anyhow::Result<()> {
     }
 }
 
+/// Says how much is free where the bundle goes, where that is little: less than the bundle may grow to, so that the disk
+/// bounds it and not --bundle-mb. Told before anything is cut, for a reader who wonders why a log ends early.
+pub fn note_scarce(run: &Run) {
+    let Some(free) = run.writer().folder().and_then(free) else { return };
+    if let Some(value) = scarce(free, run.limits()) {
+        run.note_limit("keep-free-mb", value, "nothing was cut for it when the run began");
+    }
+}
+
+fn scarce(free: u64, limits: &Limits) -> Option<String> {
+    let (kept, wanted) = (limits.keep_free_bytes(), limits.bundle_bytes());
+    (free < kept.saturating_add(wanted))
+        .then(|| format!("{kept} bytes; only {free} were free when the run began, and a bundle may grow to {wanted}"))
+}
+
 /// Bytes that this user may still write on a file system; none where it does not tell.
 fn free(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
@@ -69,6 +84,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn little_space_is_space_that_the_largest_bundle_does_not_fit_into() {
+        let limits = Limits::default();
+        assert_eq!(scarce(1_100_000_000, &limits), None);
+        let told = scarce(190_000_000, &limits).unwrap();
+        assert!(told.contains("only 190000000 were free"), "{told}");
+    }
 
     #[test]
     fn a_disk_tells_what_is_free() {
