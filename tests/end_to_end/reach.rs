@@ -59,6 +59,21 @@ fn a_namespace_that_refuses_the_pods_is_named() {
 }
 
 #[test]
+fn a_kubelet_that_is_down_and_a_firewall_that_rejects_are_told_apart() {
+    is_ok("a kubelet that is down and a firewall that rejects are told apart");
+}
+
+#[test]
+fn each_role_of_deploy_adds_its_items_and_no_others() {
+    is_ok("each role of deploy adds its items and no others");
+}
+
+#[test]
+fn the_manifests_of_deploy_read_the_cluster_and_its_nodes() {
+    is_ok("the manifests of deploy read the cluster and its nodes");
+}
+
+#[test]
 fn a_node_that_is_gone_gets_no_pod_and_its_command_is_printed() {
     is_ok("a node that is gone gets no pod and its command is printed");
 }

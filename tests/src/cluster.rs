@@ -23,9 +23,10 @@ use crate::scenario::Fabric;
 /// Longer than a node takes on a busy machine to register itself.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// The only image.
-const PAUSE: &str = "dossier.test/pause:1";
-/// What makes service accounts and the ConfigMap with the server's authority.
-const CONTROLLERS: [&str; 2] = ["serviceaccount-controller", "root-ca-certificate-publisher-controller"];
+pub const PAUSE: &str = "dossier.test/pause:1";
+/// What makes service accounts, the ConfigMap with the server's authority, and pods of Jobs and DaemonSets.
+const CONTROLLERS: [&str; 4] =
+    ["serviceaccount-controller", "root-ca-certificate-publisher-controller", "job-controller", "daemonset-controller"];
 
 /// A node that is up.
 pub struct Node {
@@ -59,7 +60,7 @@ impl Cluster {
             netns: None,
             cluster: "quay".into(),
             controllers: CONTROLLERS.map(String::from).to_vec(),
-            scheduler: false,
+            scheduler: true,
         };
         let server = ApiServer::start(&options).map_err(missing)?;
         let mut cluster = Cluster { server, nodes: Vec::new(), _fabric: fabric };
@@ -152,6 +153,17 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&host.output(argv)?).into_owned())
     }
 
+    /// Copies a file to a node's host.
+    pub fn copy(&self, name: &str, from: &Path, to: &str) -> Result<()> {
+        let host = self.node_of(name).host.as_ref().context("the node is gone")?;
+        let file = std::fs::File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
+        let copied = host.command("dd").arg(format!("of={to}")).arg("status=none").stdin(file).status()?;
+        if !copied.success() {
+            bail!("{} cannot be copied to {name}", from.display());
+        }
+        Ok(())
+    }
+
     /// Takes a node away: its processes end at once, and its kubelet's last word gets old as the node lifecycle
     /// controller would have it after 50 s.
     pub fn take_away(&mut self, name: &str) -> Result<()> {
@@ -187,8 +199,14 @@ pub fn enter_namespaces() -> Result<()> {
 
 /// The archive with the only image, for `ctr images import`.
 pub fn pause_archive(program: &Path, archive: &Path) -> Result<()> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("programs/host/pause-image");
-    run(Command::new(script).arg(program).arg(archive).arg(PAUSE))
+    // The user is that of the upstream pause image, with which nothing of the host could be read.
+    program_archive(program, archive, PAUSE, "65535:65535")
+}
+
+/// The archive of an image that holds a program and nothing else.
+pub fn program_archive(program: &Path, archive: &Path, name: &str, user: &str) -> Result<()> {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("programs/host/program-image");
+    run(Command::new(script).arg(program).arg(archive).args([name, user]))
 }
 
 const KUBELET: &str = "\
@@ -199,6 +217,9 @@ authorization: {mode: AlwaysAllow}
 cgroupDriver: cgroupfs
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 failSwapOn: false
+featureGates: {NodeLogQuery: true}
+enableSystemLogHandler: true
+enableSystemLogQuery: true
 evictionHard: {memory.available: 10Mi, nodefs.available: 1%, imagefs.available: 1%}
 imageGCHighThresholdPercent: 100
 nodeStatusReportFrequency: 10s

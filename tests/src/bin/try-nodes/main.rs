@@ -2,28 +2,34 @@
 //! should: `ok NAME`, or `failed NAME: why`. `end_to_end/reach.rs` runs it and names what must be ok. It is a program of its
 //! own because it works in namespaces of its own.
 
-use std::collections::BTreeMap;
+mod deploy;
+mod ran;
+
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Scope, verify};
+use bundle::ItemStatus;
 use tests::cluster::{Cluster, enter_namespaces};
 use tests::host::Host;
 use tests::{User, product, programs};
 
+use ran::{collector, ran, run};
+
 /// Something that is tried, and its name.
 type Try = (&'static str, fn(&mut Cluster) -> Result<()>);
 
-const TRIES: [Try; 7] = [
+const TRIES: [Try; 10] = [
     ("every node is read by exec", by_exec),
     ("a blocked port 10250 is gone round", gone_round),
     ("without the right to exec and to make roles the deciding lines come", deciding_lines),
     ("signals leave a bundle and nothing in the cluster", signals),
     ("cleanup finds what a killed run left", killed),
     ("a namespace that refuses the pods is named", refused),
+    ("a kubelet that is down and a firewall that rejects are told apart", told_apart),
+    ("each role of deploy adds its items and no others", deploy::roles),
+    ("the manifests of deploy read the cluster and its nodes", deploy::manifests),
     // Last, because the node does not come back.
     ("a node that is gone gets no pod and its command is printed", gone),
 ];
@@ -56,93 +62,6 @@ fn prepare() -> Result<()> {
     all.map(|_| ()).map_err(|missing| anyhow!("{missing}"))
 }
 
-/// A run of the collector, and the bundle that it wrote.
-struct Ran {
-    code: Option<i32>,
-    said: String,
-    bundle: Option<Bundle>,
-    took: Duration,
-}
-
-/// The collector as a customer runs it, ready for more arguments; it writes `bundle.zip` in a folder of its own.
-fn collector(cluster: &Cluster, user: User, folder: &tempfile::TempDir) -> (Command, PathBuf) {
-    let mut command = product::static_collector();
-    let target = folder.path().join("bundle.zip");
-    command.arg("--kubeconfig").arg(cluster.server.kubeconfig(user)).arg("--out").arg(&target);
-    (command, target)
-}
-
-fn run(cluster: &Cluster, user: User, arguments: &[&str]) -> Result<Ran> {
-    let folder = tempfile::tempdir()?;
-    let (mut command, target) = collector(cluster, user, &folder);
-    let began = Instant::now();
-    let output = command.args(arguments).output().context("cannot run the collector")?;
-    ran(&output, &target, began.elapsed())
-}
-
-fn ran(output: &Output, target: &std::path::Path, took: Duration) -> Result<Ran> {
-    let said = [output.stdout.as_slice(), &output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let bundle = match std::fs::read(target) {
-        Ok(bytes) => Some(Bundle::from_bytes(target, bytes, Limits::default())?),
-        Err(_) => None,
-    };
-    if let Some(bundle) = &bundle {
-        let wrong = verify::verify(bundle);
-        ensure!(wrong.is_empty(), "the bundle contradicts its manifest: {wrong:?}");
-    }
-    Ok(Ran { code: output.status.code(), said, bundle, took })
-}
-
-impl Ran {
-    fn items(&self) -> Result<&[ItemRecord]> {
-        Ok(&self.bundle.as_ref().with_context(|| format!("there is no bundle: {}", self.said))?.manifest().items)
-    }
-
-    fn of<'a>(&'a self, node: &str) -> Result<impl Iterator<Item = &'a ItemRecord> + use<'a>> {
-        let scope = Scope::Node(node.to_owned());
-        Ok(self.items()?.iter().filter(move |item| item.scope == scope))
-    }
-
-    /// The record of how a node was reached.
-    fn reach(&self, node: &str) -> Result<&ItemRecord> {
-        let mut records = self.of(node)?.filter(|item| item.id == "node.reach");
-        records.next().with_context(|| format!("{node} has no record: {}", self.said))
-    }
-
-    /// That a node's evidence is there, as the collector on the host itself would give it.
-    fn is_whole(&self, node: &str) -> Result<()> {
-        let statuses: BTreeMap<&str, ItemStatus> = self.of(node)?.map(|item| (item.id.as_str(), item.status)).collect();
-        let reach = self.reach(node)?;
-        ensure!(reach.status == ItemStatus::Ok, "{node}: {:?} {:?}", reach.status, reach.reason);
-        for id in [
-            "node.ip.link",
-            "node.sysctl",
-            "node.iptables.nft-v4",
-            "node.log.journal-kubelet",
-            "node.system.os-release",
-        ] {
-            ensure!(statuses.get(id) == Some(&ItemStatus::Ok), "{node}: {id} is {:?}", statuses.get(id));
-        }
-        let bad: Vec<_> =
-            self.of(node)?.filter(|item| item.status.makes_partial()).map(|item| (&item.id, &item.reason)).collect();
-        ensure!(bad.is_empty(), "{node}: {bad:?}");
-        let hosts = &self.bundle.as_ref().context("there is a bundle")?.manifest().hosts;
-        ensure!(
-            hosts.iter().any(|host| host.node == node && host.privileged),
-            "{node} is not among the hosts: {hosts:?}"
-        );
-        Ok(())
-    }
-
-    /// What came of the log of the pod of DNS on a node.
-    fn log(&self, pod: &str) -> Result<&ItemRecord> {
-        let scope = Scope::Pod("kube-system".to_owned(), pod.to_owned());
-        let mut logs = self.items()?.iter().filter(|item| item.scope == scope);
-        logs.next().with_context(|| format!("no log of {pod} was asked for"))
-    }
-}
-
 fn by_exec(cluster: &mut Cluster) -> Result<()> {
     for node in ["quay-1", "quay-2"] {
         let pod = format!(
@@ -167,6 +86,12 @@ fn by_exec(cluster: &mut Cluster) -> Result<()> {
     for node in ["quay-1", "quay-2"] {
         ran.is_whole(node)?;
         ensure!(ran.log(&format!("dns-{node}"))?.status == ItemStatus::Empty, "the pod of {node} says nothing");
+        for id in deploy::KUBELETS {
+            let status = ran.of(node)?.find(|item| item.id == id).map(|item| item.status);
+            ensure!(status == Some(ItemStatus::Ok), "{node}: {id} is {status:?}");
+        }
+        let log = ran.bundle()?.read(&format!("nodes/{node}/logs/kubelet-query.log"))?;
+        ensure!(String::from_utf8_lossy(&log).contains("kubelet"), "{node}: its kubelet's own log is another");
     }
     println!("# two nodes by exec in {:.1} s", ran.took.as_secs_f64());
     Ok(())
@@ -192,11 +117,30 @@ fn gone_round(cluster: &mut Cluster) -> Result<()> {
     let log = ran.log("dns-quay-2")?;
     let missing = matches!(log.status, ItemStatus::Unreachable | ItemStatus::Timeout);
     ensure!(missing, "the log is {}: {:?}", log.status, log.reason);
-    let ufw = ran.bundle.as_ref().context("there is a bundle")?.read("nodes/quay-1/firewall/ufw-status.txt")?;
+    let ufw = ran.bundle()?.read("nodes/quay-1/firewall/ufw-status.txt")?;
     ensure!(String::from_utf8_lossy(&ufw).contains("10250/tcp"), "ufw tells the rule");
     ensure!(ran.code == Some(2), "exit code {:?}: the logs are missing", ran.code);
+    let told = ran.analyzed()?;
+    told.finds("ufw-active-blocks-10250", "quay-1", "")?;
+    told.finds("kubelet-10250-timeout", "quay-2", "gets no answer")?;
     println!("# two nodes without exec in {:.1} s", ran.took.as_secs_f64());
     Ok(())
+}
+
+/// The two failures that come at once, each by its own words.
+fn told_apart(cluster: &mut Cluster) -> Result<()> {
+    const REJECT: [&str; 9] =
+        ["INPUT", "-p", "tcp", "--dport", "10250", "-j", "REJECT", "--reject-with", "icmp-host-prohibited"];
+    cluster.on("quay-2", &[&["iptables", "-I"], &REJECT[..]].concat())?;
+    // Its end closes the connections that the API server keeps to it.
+    cluster.on("quay-2", &["systemctl", "restart", "kubelet"])?;
+    cluster.on("quay-1", &["systemctl", "stop", "kubelet"])?;
+    let ran = run(cluster, User::Admin, &[]);
+    cluster.on("quay-1", &["systemctl", "start", "kubelet"])?;
+    cluster.on("quay-2", &[&["iptables", "-D"], &REJECT[..]].concat())?;
+    let told = ran?.analyzed()?;
+    told.finds("kubelet-10250-refused", "quay-1", "port 10250 of quay-1 refuses")?;
+    told.finds("kubelet-10250-refused", "quay-2", "a firewall rejects the API server's connection")
 }
 
 fn deciding_lines(cluster: &mut Cluster) -> Result<()> {
@@ -209,7 +153,7 @@ fn deciding_lines(cluster: &mut Cluster) -> Result<()> {
     ensure!(ran.code == Some(2), "exit code {:?}: {}", ran.code, ran.said);
     let reason = ran.reach("quay-1")?.reason.clone().unwrap_or_default();
     ensure!(reason.contains("pods/exec") || reason.contains("exec"), "{reason}");
-    let digest = ran.bundle.as_ref().context("there is a bundle")?.read("nodes/quay-1/reach-digest.txt");
+    let digest = ran.bundle()?.read("nodes/quay-1/reach-digest.txt");
     let digest =
         String::from_utf8_lossy(&digest.with_context(|| format!("there is no digest: {reason}"))?).into_owned();
     for line in ["net.ipv4.ip_forward = 0\n", "--dport 8472 -j DROP\n"] {
@@ -223,7 +167,7 @@ fn deciding_lines(cluster: &mut Cluster) -> Result<()> {
 fn signals(cluster: &mut Cluster) -> Result<()> {
     for (signal, after) in [("INT", 700), ("TERM", 1_500), ("HUP", 2_500)] {
         let folder = tempfile::tempdir()?;
-        let (mut command, target) = collector(cluster, User::Admin, &folder);
+        let (mut command, target) = collector(&cluster.server.kubeconfig(User::Admin), &folder);
         let child = command.args(["--nodes", "all"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         wait_for_pods(cluster)?;
         std::thread::sleep(Duration::from_millis(after));
@@ -241,7 +185,7 @@ fn signals(cluster: &mut Cluster) -> Result<()> {
 
 fn killed(cluster: &mut Cluster) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (mut command, _) = collector(cluster, User::Admin, &folder);
+    let (mut command, _) = collector(&cluster.server.kubeconfig(User::Admin), &folder);
     let mut child = command.args(["--nodes", "all"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     wait_for_pods(cluster)?;
     child.kill()?;
