@@ -265,18 +265,35 @@ impl Walker<'_> {
         let (header, most) = if refused.family() == Family::V4 { (28, 576) } else { (48, 1280) };
         answer.length = refused.length.map(|length| header + length.min(most - header));
         if !local {
-            // An IPv6 node answers from an address of the interface that the refused packet came in by (icmp6_send).
-            let asked = self.skb.in_interface.clone().filter(|_| refused.family() == Family::V6);
-            self.skb.packet = answer.clone();
-            self.unbound = true;
-            if let Routed::Forward { interface, next_hop } = self.route_output()
-                && let Some(source) = self.choose_source(asked.or(interface).as_deref(), next_hop)
-            {
-                answer.source = source;
-            }
-            self.events.pop();
+            self.give_source(&mut answer);
         }
         answer
+    }
+
+    /// Gives an error that the node sends the source that the kernel chooses for it.
+    fn give_source(&mut self, answer: &mut Packet) {
+        // An IPv6 node answers from an address of the interface that the refused packet came in by (icmp6_send).
+        let asked = self.skb.in_interface.clone().filter(|_| answer.family() == Family::V6);
+        self.skb.packet = answer.clone();
+        self.unbound = true;
+        let events = self.events.len();
+        let routed = self.route_output();
+        self.events.truncate(events);
+        let source = match routed {
+            Routed::Forward { interface, next_hop } => {
+                // It has that address before it is routed, so that rules by source see it, unless the route without a
+                // source says which to take (icmpv6_rt_has_prefsrc).
+                self.unbound = asked.is_none() || self.proposed_source.is_some();
+                self.choose_source(asked.or(interface).as_deref(), next_hop)
+            }
+            // Where nothing leads to without a source, IPv6 asks again with one (ip6_dst_lookup_tail).
+            _ if answer.family() == Family::V6 => {
+                self.unbound = false;
+                self.choose_source(asked.as_deref(), answer.destination)
+            }
+            _ => None,
+        };
+        answer.source = source.unwrap_or(answer.source);
     }
 }
 

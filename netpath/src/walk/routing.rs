@@ -202,6 +202,7 @@ impl Walker<'_> {
 
     fn find(&mut self, flow: &RouteFlow) -> Option<Decided> {
         let node = self.node;
+        self.proposed_source = None;
         for gap in node.gaps_of(GapKind::RoutingRules, Family::of(flow.destination)) {
             self.doubt(format!("whether a routing rule leads elsewhere: {}", gap.what));
         }

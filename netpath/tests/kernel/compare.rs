@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use netpath::address::Family;
 use netpath::conntrack::Connection;
-use netpath::iptables::{self, Backend, Rule, Ruleset};
+use netpath::iptables::Backend;
 use netpath::node::Node;
 use netpath::packet::Packet;
-use netpath::walk::{ChainRef, Entry, Event, Exploration, Outcome, Verdict, explore};
+use netpath::walk::{Entry, Event, Exploration, Outcome, Verdict, explore};
 
+use crate::counters::Counts;
 use crate::deciding::Deciding;
 use crate::expect::{Seen, agrees, expected, fate};
 use crate::frames::{self, Probe, Received, Side};
 use crate::lab::Lab;
 use crate::replies;
+use crate::rule_sets::RuleSets;
 use crate::tally::Tally;
 use crate::wire::{Ears, Ids, Wire};
 
@@ -53,16 +55,6 @@ pub struct Arrived {
     pub outcome: Outcome,
     pub seen: Seen,
 }
-
-/// How often a rule or policy should have counted, and some packets that it should have counted.
-#[derive(Default)]
-struct Count {
-    packets: u64,
-    some: Vec<String>,
-}
-
-/// Predicted counts of rules (by index) and policies (`None`).
-type Counts = HashMap<(ChainRef, Option<usize>), Count>;
 
 pub struct Bench<'a> {
     pub lab: &'a Lab,
@@ -121,20 +113,17 @@ impl<'a> Bench<'a> {
         }
     }
 
+    fn rule_sets(&self) -> RuleSets<'a> {
+        RuleSets { lab: self.lab, family: self.family }
+    }
+
     /// Loads rule sets, sends the packets and compares.
     pub fn batch(&mut self, rules: &[(Backend, &str)], probes: &[Probe], tally: &mut Tally) {
-        self.reset();
-        let mut parsed = Vec::new();
-        for (backend, text) in rules {
-            let command = self.command(*backend, "restore");
-            self.lab.feed_r(&[&command], text).unwrap_or_else(|why| panic!("{why}\n{text}"));
-            parsed.push(self.saved(*backend));
-        }
-        self.node.rulesets = parsed.into_iter().map(Arc::new).collect();
+        self.node.rulesets = self.rule_sets().load(rules);
         let before = tally.differences;
         let counted = self.compare_packets(probes, tally);
         if let Some(counted) = counted.filter(|_| self.compares_counters) {
-            self.compare_counters(&counted, tally);
+            counted.compare(&self.node.rulesets, &self.rule_sets(), tally);
         }
         if tally.differences > before {
             rules.iter().for_each(|(backend, text)| println!("--- {backend:?}\n{text}"));
@@ -143,7 +132,7 @@ impl<'a> Bench<'a> {
 
     /// Loads native nft text and compares packets; its tables are taken away afterwards.
     pub fn native_batch(&mut self, text: &str, probes: &[Probe], tally: &mut Tally) {
-        self.reset();
+        self.rule_sets().reset();
         self.lab.feed_r(&["nft", "-f", "-"], text).unwrap_or_else(|why| panic!("{why}\n{text}"));
         let json = self.lab.in_r("nft -j list ruleset").unwrap();
         let mut nft = netpath::nft::parse("nft.json", json.as_bytes()).unwrap();
@@ -168,7 +157,7 @@ impl<'a> Bench<'a> {
     /// Sends the packets, then what follows them, and compares their fates. The counts are `None` when chance or an
     /// unknown had a part.
     fn compare_packets(&mut self, probes: &[Probe], tally: &mut Tally) -> Option<Counts> {
-        let mut counted = Counts::new();
+        let mut counted = Counts::default();
         let mut certain = true;
         let first =
             |(at, probe): (usize, &Probe)| Case { number: at as u16 + 1, probe: probe.clone(), known: Vec::new() };
@@ -238,7 +227,7 @@ impl<'a> Bench<'a> {
             };
             *certain &= exploration.outcomes.len() == 1 && !exploration.outcomes.iter().any(refused_again);
             if let Some(outcome) = exploration.outcomes.first() {
-                count(&case, outcome, counted);
+                counted.add(&case, outcome);
             }
             match exploration.outcomes.iter().find(|outcome| agrees(outcome, &found)) {
                 Some(outcome) => {
@@ -267,46 +256,6 @@ impl<'a> Bench<'a> {
         let parsed = netpath::ipset::parse("ipset", saved.as_bytes());
         assert!(parsed.unread.is_empty(), "{:?}", parsed.unread);
         self.node.ipsets = Some(parsed);
-    }
-
-    /// Takes every rule out of the kernel, policies too, and forgets all connections.
-    fn reset(&self) {
-        let (mut accepting, mut gone) = (String::new(), String::new());
-        let family = if self.family == Family::V4 { "ip" } else { "ip6" };
-        for (table, chains) in [
-            ("raw", "PREROUTING OUTPUT"),
-            ("mangle", "PREROUTING INPUT FORWARD OUTPUT POSTROUTING"),
-            ("nat", "PREROUTING INPUT OUTPUT POSTROUTING"),
-            ("filter", "INPUT FORWARD OUTPUT"),
-            ("security", "INPUT FORWARD OUTPUT"),
-        ] {
-            accepting.push_str(&format!("*{table}\n"));
-            chains.split(' ').for_each(|chain| accepting.push_str(&format!(":{chain} ACCEPT [0:0]\n")));
-            accepting.push_str("COMMIT\n");
-            gone.push_str(&format!("add table {family} {table}\ndelete table {family} {table}\n"));
-        }
-        self.lab.feed_r(&["nft", "-f", "-"], &gone).unwrap();
-        self.lab.feed_r(&[&self.command(Backend::Legacy, "restore")], &accepting).unwrap();
-        let flush = if self.family == Family::V4 { "conntrack -F -f ipv4" } else { "conntrack -F -f ipv6" };
-        let _ = self.lab.in_r(flush);
-    }
-
-    /// `iptables-nft-save` and its like.
-    fn command(&self, backend: Backend, what: &str) -> String {
-        let six = if self.family == Family::V4 { "" } else { "6" };
-        format!("ip{six}tables-{}-{what}", name(backend))
-    }
-
-    fn saved(&self, backend: Backend) -> Ruleset {
-        let text = self.lab.in_r(&format!("{} -c", self.command(backend, "save"))).unwrap();
-        let ruleset = iptables::parse("save", text.as_bytes(), self.family, backend);
-        assert!(ruleset.notes.is_empty(), "{:?}", ruleset.notes);
-        let printed = ruleset.to_save(true);
-        for (ours, theirs) in printed.lines().zip(text.lines()) {
-            assert_eq!(ours, theirs, "the printed rule set differs from iptables-save");
-        }
-        assert_eq!(printed, text);
-        ruleset
     }
 
     fn wire(&self, from: Side, packet: &Packet) -> &Wire {
@@ -354,39 +303,6 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn compare_counters(&self, counted: &Counts, tally: &mut Tally) {
-        for (at, before) in self.node.rulesets.iter().enumerate() {
-            let after = self.saved(before.backend);
-            let tracks =
-                before.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).any(tracks);
-            for (table_at, table) in before.tables.iter().enumerate() {
-                if &*table.name == "nat" && !tracks {
-                    continue;
-                }
-                let now = after.table(&table.name).unwrap();
-                for (chain_at, chain) in table.chains.iter().enumerate() {
-                    let place = ChainRef { ruleset: at, table: table_at, chain: chain_at };
-                    let now = now.chain(&chain.name).unwrap();
-                    let rows = now.rules.iter().map(|rule| (rule.counters, &rule.text)).enumerate();
-                    let rows = rows.map(|(rule, row)| (Some(rule), row));
-                    let policy = now.policy.map(|_| (None, (now.counters, &now.text)));
-                    for (rule, (counters, text)) in rows.chain(policy) {
-                        tally.counters += 1;
-                        let kernel = counters.unwrap_or_default().packets;
-                        let count = counted.get(&(place, rule));
-                        let ours = count.map_or(0, |count| count.packets);
-                        if kernel != ours {
-                            tally.differences += 1;
-                            let (backend, chain, table) = (name(before.backend), &chain.name, &table.name);
-                            println!("counter of {backend} {chain} in {table}: kernel {kernel}, walk {ours}\n  {text}");
-                            count.into_iter().flat_map(|count| &count.some).for_each(|case| println!("    {case}"));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     fn report(&self, case: &Case, outcomes: &[Outcome], found: &[Seen], number: u64) {
         if number > 5 {
             return;
@@ -408,45 +324,10 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Whether a rule makes the kernel track connections at all; without any, NAT has nothing to do, and nobody can see it but
-/// by the counters of its policies.
-fn tracks(rule: &Rule) -> bool {
-    let words = ["--ct", "--state", "connmark", "CONNMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"];
-    words.iter().any(|word| rule.text.contains(word))
-}
-
 const EVERY: RangeInclusive<u16> = 0..=u16::MAX;
 
 fn wanted_cases() -> RangeInclusive<u16> {
     let wanted = std::env::var("DOSSIER_KERNEL_CASES").ok();
     let wanted = wanted.as_deref().and_then(|text| text.split_once('-'));
     wanted.map_or(EVERY, |(first, last)| first.parse().unwrap()..=last.parse().unwrap())
-}
-
-fn count(case: &Case, outcome: &Outcome, counted: &mut Counts) {
-    for event in &outcome.events {
-        let (chain, rule) = match event {
-            Event::Rule { chain, rule, .. } => (*chain, Some(*rule)),
-            Event::Policy { chain, .. } => (*chain, None),
-            _ => continue,
-        };
-        let count = counted.entry((chain, rule)).or_default();
-        count.packets += 1;
-        if count.some.len() < 12 {
-            let packet = &case.probe.packet;
-            let (from, to) = (packet.source_text(), packet.destination_text());
-            let known = if case.known.is_empty() { "" } else { " of a known connection" };
-            count.some.push(format!(
-                "{from} to {to} protocol {} {:?} from {:?}{known}: {:?} {:?}",
-                packet.protocol, packet.transport, case.probe.from, outcome.verdict, outcome.skb.state
-            ));
-        }
-    }
-}
-
-pub fn name(backend: Backend) -> &'static str {
-    match backend {
-        Backend::Legacy => "legacy",
-        Backend::Nft => "nft",
-    }
 }

@@ -1,6 +1,7 @@
 //! Rule sets in which one module or target decides most packets' fate.
 
-use crate::generate::{Place, Pool, module, transport_test};
+use crate::generate::{Place, module, transport_test};
+use crate::pool::Pool;
 use crate::random::Random;
 
 /// What a rule set is about, and where it may stand.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::generate::Pool;
+use crate::pool::Pool;
 use crate::random::Random;
 
 const CHAINS: usize = 4;

@@ -7,7 +7,7 @@ use netpath::packet::{Owner, Packet, PacketKind, Transport, tcp_flag};
 
 use crate::compare::OWNERS;
 use crate::frames::{Probe, Side, complete};
-use crate::generate::Pool;
+use crate::pool::Pool;
 use crate::random::Random;
 
 /// Packets of different connections: a repeated one would meet the first one's entry in the kernel's table.

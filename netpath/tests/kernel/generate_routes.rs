@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::generate::Pool;
+use crate::pool::Pool;
 use crate::random::Random;
 
 fn prefix(random: &mut Random, pool: &Pool) -> String {
@@ -17,6 +17,10 @@ fn prefix(random: &mut Random, pool: &Pool) -> String {
         }
     }
 }
+
+/// The router's own networks.
+const OWN_V4: [&str; 3] = ["10.10.0.1", "10.20.0.0/24", "10.10.0.0/16"];
+const OWN_V6: [&str; 3] = ["fd00:10::5", "fd00:20::/124", "fd00:10::/32"];
 
 /// Arguments of `ip` that add routes and rules; some are refused by the kernel, which is no harm.
 pub fn routes(random: &mut Random, pool: &Pool) -> Vec<String> {
@@ -40,8 +44,10 @@ pub fn routes(random: &mut Random, pool: &Pool) -> Vec<String> {
     }
     for priority in 100..100 + random.below(6) {
         let not = if random.chance(15) { "not " } else { "" };
-        let selector = match random.below(7) {
+        let selector = match random.below(8) {
             0 => format!("from {}", prefix(random, pool)),
+            // What the router itself says, its ICMP errors too, comes from these.
+            7 => format!("from {}", random.pick(if pool.is_v4() { &OWN_V4 } else { &OWN_V6 })),
             1 => format!("to {}", prefix(random, pool)),
             2 => "fwmark 0x1/0x3".to_owned(),
             3 => "iif eth0".to_owned(),

@@ -5,9 +5,10 @@ use netpath::iptables::Backend;
 
 use crate::compare::{Bench, Recording};
 use crate::frames::{Probe, Side};
-use crate::generate::{self, Pool};
+use crate::generate;
 use crate::generate_packets::distinct;
 use crate::lab::Lab;
+use crate::pool::Pool;
 use crate::random::Random;
 use crate::tally::Tally;
 use crate::{generate_decisive, generate_nat, generate_native, generate_routes, managed};

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod compare;
+mod counters;
 mod deciding;
 mod expect;
 mod frames;
@@ -18,9 +19,11 @@ mod lab;
 mod layers;
 mod managed;
 mod mutations;
+mod pool;
 mod random;
 mod replies;
 mod route_get;
+mod rule_sets;
 mod tally;
 mod wire;
 

@@ -4,8 +4,8 @@ use netpath::address::Family;
 use netpath::packet::Transport;
 
 use crate::frames::{Probe, Side};
-use crate::generate::Pool;
 use crate::generate_packets::distinct;
+use crate::pool::Pool;
 use crate::random::Random;
 
 /// What ufw 0.36 and firewalld 1.3 (iptables backend) wrote, as iptables-save printed it.
