@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::address::Family;
 use crate::answer::{Direction, Trip};
 use crate::packet::{Packet, Transport, sctp_chunk, tcp_flag};
 use crate::protocol;
 use crate::targets::RejectKind;
-use crate::walk::{Effect, Entry, Event, Exploration, Hook, Outcome, Verdict};
+use crate::walk::{Entry, Event, Exploration, Hook, Outcome, Verdict};
 
 /// What the client would see, provided that somebody listens and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -79,20 +80,32 @@ pub(super) fn fate(trip: &Trip, outcome: &Outcome, reply: Option<&Exploration>) 
 
 /// What the sender of a packet sees that a node stopped: nothing, or the node's refusal where it gets out.
 pub fn stopped(entry: &Entry, protocol: u8, outcome: &Outcome) -> ClientSees {
-    match outcome.verdict {
-        Verdict::Reject(kind) => refused(entry, outcome, kind),
-        _ => dropped(entry, protocol, outcome),
+    match (own_error(entry, protocol, outcome), outcome.verdict) {
+        (Some(_), _) => ClientSees::Unreachable,
+        (None, Verdict::Reject(kind)) => refused(outcome, kind),
+        (None, _) => ClientSees::Timeout,
     }
 }
 
-/// A drop on the sending host itself: datagrams fail at once (EPERM), TCP goes on trying.
-fn dropped(entry: &Entry, protocol: u8, outcome: &Outcome) -> ClientSees {
+/// The error that a process of the node itself gets at once from the call that sends, if it gets one.
+fn own_error(entry: &Entry, protocol: u8, outcome: &Outcome) -> Option<&'static str> {
     if *entry != Entry::Local {
-        return ClientSees::Timeout;
+        return None;
     }
-    let in_output = outcome.events.iter().rev().find_map(hook_of) == Some(Hook::Output);
-    let never_sent = outcome.events.iter().all(|event| hook_of(event).is_none());
-    if never_sent || (in_output && protocol != protocol::TCP) { ClientSees::Unreachable } else { ClientSees::Timeout }
+    match (own_way(outcome).filter_map(hook_of).last(), outcome.verdict) {
+        // No route leads there (fib_props, ip6_rt_type_to_error).
+        (None, Verdict::Reject(RejectKind::AdminProhibited)) => Some("EACCES"),
+        (None, Verdict::Reject(kind)) => Some(errno(kind, Family::V4)),
+        (None, _) => Some("EINVAL"),
+        // A rule on the way out that drops or refuses: datagrams fail (nf_hook_slow), TCP goes on trying.
+        (Some(Hook::Output | Hook::Postrouting), _) if protocol != protocol::TCP => Some("EPERM"),
+        _ => None,
+    }
+}
+
+/// What happened to the packet itself, without the way of the answer to its refusal.
+fn own_way(outcome: &Outcome) -> impl Iterator<Item = &Event> {
+    outcome.events.iter().take_while(|event| !matches!(event, Event::Answer { .. }))
 }
 
 fn hook_of(event: &Event) -> Option<Hook> {
@@ -105,17 +118,8 @@ fn hook_of(event: &Event) -> Option<Hook> {
     }
 }
 
-fn refused(entry: &Entry, outcome: &Outcome, kind: RejectKind) -> ClientSees {
-    let by_kernel = !outcome.events.iter().any(|event| {
-        matches!(
-            event,
-            Event::Rule { effect: Effect::Verdict(Verdict::Reject(_)), .. }
-                | Event::Native { effect: Effect::Verdict(Verdict::Reject(_)), .. }
-        )
-    });
-    // The node's own process gets the route's error from the call itself.
-    let arrives = (by_kernel && *entry == Entry::Local)
-        || outcome.answer.as_ref().is_some_and(|answer| answer.verdict == Verdict::Accept);
+fn refused(outcome: &Outcome, kind: RejectKind) -> ClientSees {
+    let arrives = outcome.answer.as_ref().is_some_and(|answer| answer.verdict == Verdict::Accept);
     if arrives { ClientSees::of_refusal(kind) } else { ClientSees::Timeout }
 }
 
@@ -166,20 +170,26 @@ fn sentence(trip: &Trip, fate: ClientSees) -> String {
             "refused with a RST (ECONNREFUSED)".to_owned()
         }
         (ClientSees::Refused, _) => "refused with ICMP port unreachable (ECONNREFUSED)".to_owned(),
-        (ClientSees::Unreachable, Some(Verdict::Drop)) if trip.entry == Entry::Local => {
-            let by_route = outcome.is_some_and(|outcome| outcome.events.iter().all(|event| hook_of(event).is_none()));
-            let errno = if by_route { "EINVAL" } else { "EPERM" };
-            format!("the sending process gets an error at once ({errno})")
+        (ClientSees::Unreachable, Some(verdict)) => {
+            let own = outcome.and_then(|outcome| own_error(&trip.entry, trip.packet.protocol, outcome));
+            match (own, verdict) {
+                (Some(errno), _) => format!("the sending process gets an error at once ({errno})"),
+                (None, Verdict::Reject(kind)) => {
+                    format!("answered with {kind:?} ({})", errno(kind, trip.packet.family()))
+                }
+                _ => "not known".to_owned(),
+            }
         }
-        (ClientSees::Unreachable, Some(Verdict::Reject(kind))) => format!("answered with {kind:?} ({})", errno(kind)),
         _ => "not known".to_owned(),
     }
 }
 
-/// The error that a socket reports (net/ipv4/icmp.c, icmp_err_convert).
-fn errno(kind: RejectKind) -> &'static str {
+/// The error that a socket reports of an ICMP error (icmp_err_convert in net/ipv4/icmp.c, tab_unreach in
+/// net/ipv6/icmp.c).
+fn errno(kind: RejectKind, family: Family) -> &'static str {
     match kind {
         RejectKind::NetUnreachable | RejectKind::NetProhibited => "ENETUNREACH",
+        RejectKind::AdminProhibited if family == Family::V6 => "EACCES",
         RejectKind::HostUnreachable | RejectKind::HostProhibited | RejectKind::AdminProhibited => "EHOSTUNREACH",
         RejectKind::ProtocolUnreachable => "ENOPROTOOPT",
         RejectKind::PortUnreachable | RejectKind::TcpReset => "ECONNREFUSED",

@@ -9,6 +9,7 @@ mod explore;
 mod hooks;
 mod nat;
 mod native;
+mod native_fib;
 mod native_values;
 mod path;
 mod routing;

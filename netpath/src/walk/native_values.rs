@@ -2,12 +2,10 @@
 
 use crate::address::Family;
 use crate::conntrack::CtState;
-use crate::matches::Rpfilter;
 use crate::nft::{Domain, Expression, NativeTable, Operand, Value, operand_holds};
 use crate::packet::{PacketKind, Transport};
 use crate::protocol;
-use crate::route::RouteType;
-use crate::unknown::{Truth, Unknown, UnknownKind};
+use crate::unknown::{Unknown, UnknownKind};
 use crate::walk::walker::Walker;
 use crate::walk::{Hook, Socket};
 
@@ -227,40 +225,6 @@ impl Walker<'_> {
             "direction" => Some(Value::Word(if skb.reply { "reply" } else { "original" }.into())),
             other => Some(Value::Unknown(format!("ct {other}").into())),
         }
-    }
-
-    /// `fib saddr type`, `fib saddr . iif oif`: the routing table's word about an end of the packet.
-    fn fib(&self, hook: Hook, result: &str, flags: &[Box<str>]) -> Value {
-        let has = |flag: &str| flags.iter().any(|known| &**known == flag);
-        let packet = &self.skb.packet;
-        let addr = if has("saddr") { packet.source } else { packet.destination };
-        let context = self.context(hook);
-        if result == "oif" && has("saddr") && has("iif") {
-            // A source of the node's own has no interface to be found here (nft_fib4_eval, nft_fib6_eval).
-            let test = Rpfilter { loose: false, valid_mark: has("mark"), accept_local: false, invert: false };
-            return match context.node.reverse_path_match(&test, context.skb) {
-                Truth::Yes => Value::Number(1),
-                Truth::No => Value::Number(0),
-                Truth::Unknown(unknown) => Value::Unknown(unknown.what.into()),
-            };
-        }
-        if result != "type" {
-            return Value::Unknown(format!("fib {result}").into());
-        }
-        let device = if has("iif") { context.skb.in_interface.as_deref() } else { None };
-        for (word, kind) in [
-            ("local", RouteType::Local),
-            ("broadcast", RouteType::Broadcast),
-            ("multicast", RouteType::Multicast),
-            ("anycast", RouteType::Anycast),
-        ] {
-            match context.node.address_type_is(addr, device, &[kind]) {
-                Truth::Yes => return Value::Word(word.into()),
-                Truth::No => {}
-                Truth::Unknown(unknown) => return Value::Unknown(unknown.what.into()),
-            }
-        }
-        Value::Word("unicast".into())
     }
 }
 

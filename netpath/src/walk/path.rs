@@ -304,7 +304,7 @@ fn reset_of(refused: &Packet) -> Packet {
     let mut answer = Packet::tcp_syn((refused.destination, destination), (refused.source, source));
     let flags = if acknowledges { tcp_flag::RST | tcp_flag::ACK } else { tcp_flag::RST };
     answer.transport = Transport::Tcp { source: destination, destination: source, flags };
-    answer.length = Some(40);
+    answer.length = Some(if refused.family() == Family::V4 { 40 } else { 60 });
     answer.ttl = Some(64);
     answer.tos = Some(0);
     answer

@@ -13,7 +13,8 @@ pub enum Seen {
     Answer(Side, Option<(u8, u8)>, IpAddr, IpAddr),
 }
 
-fn side(interface: Option<&str>) -> Side {
+/// The side that an interface of the router leads to.
+pub fn side(interface: Option<&str>) -> Side {
     match interface {
         Some("eth0") => Side::S,
         Some("eth1") => Side::D,
@@ -84,7 +85,9 @@ fn same(expected: &Seen, found: &Seen) -> bool {
 
 pub fn refused_by_rule(outcome: &Outcome) -> bool {
     let refuses = |effect: &Effect| matches!(effect, Effect::Verdict(Verdict::Reject(_)));
-    outcome.events.iter().any(|event| match event {
+    // The answer may be refused in turn, which is another matter.
+    let mut own = outcome.events.iter().take_while(|event| !matches!(event, Event::Answer { .. }));
+    own.any(|event| match event {
         Event::Rule { effect, .. } | Event::Native { effect, .. } => refuses(effect),
         _ => false,
     })

@@ -117,11 +117,10 @@ fn test(random: &mut Random, pool: &Pool) -> String {
         5 => format!("meta l4proto {not}{{ tcp, udp }} "),
         6 => format!("iifname {not}\"{}\" ", random.pick(&["eth0", "eth1", "eth*"])),
         7 => format!("ct state {} ", random.pick(&["new", "invalid", "established,related", "{ new, untracked }"])),
-        8 => format!(
-            "fib {} type {not}{} ",
-            random.pick(&["saddr", "daddr"]),
-            random.pick(&["local", "unicast", "broadcast"])
-        ),
+        8 => {
+            let end = random.pick(&["saddr", "daddr", "daddr", "daddr . mark"]);
+            format!("fib {end} type {not}{} ", random.pick(&["local", "unicast", "unicast", "broadcast"]))
+        }
         9 => format!("meta mark & 0x1 {} 0x1 ", random.pick(&["==", "!="])),
         10 => format!("ip saddr {not}@{} ", random.pick(&["hosts", "nets"])),
         11 => format!("ip daddr . meta l4proto . th dport {not}@flows "),

@@ -93,6 +93,23 @@ table inet mute {
 
 impl Lab {
     pub fn new(name: &str) -> Self {
+        let lab = Self::silent_or_not(name);
+        feed("ip", &["netns", "exec", &lab.ns("r"), "nft", "-f", "-"], ORACLE).unwrap();
+        for host in ["s", "d"] {
+            feed("ip", &["netns", "exec", &lab.ns(host), "nft", "-f", "-"], MUTE).unwrap();
+        }
+        lab
+    }
+
+    /// A lab whose hosts' and router's own stacks speak: for real sockets.
+    pub fn talking(name: &str) -> Self {
+        let lab = Self::silent_or_not(name);
+        let settings = "net.ipv4.fwmark_reflect=0\nnet.ipv6.fwmark_reflect=0\n";
+        let _ = lab.feed_r(&["sysctl", "-q", "-p", "-"], settings);
+        lab
+    }
+
+    fn silent_or_not(name: &str) -> Self {
         // Labs of the same name may stand side by side: the tests of one process share its number.
         static LABS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = LABS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -152,10 +169,6 @@ impl Lab {
         let _ = feed("ip", &["netns", "exec", &r, "sysctl", "-q", "-p", "-"], &settings);
         self.addresses()?;
         self.open_ends()?;
-        feed("ip", &["netns", "exec", &r, "nft", "-f", "-"], ORACLE)?;
-        for ns in [&s, &d] {
-            feed("ip", &["netns", "exec", ns, "nft", "-f", "-"], MUTE)?;
-        }
         Ok(())
     }
 

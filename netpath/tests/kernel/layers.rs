@@ -4,6 +4,7 @@ use netpath::address::Family;
 use netpath::iptables::Backend;
 
 use crate::compare::{Bench, Recording};
+use crate::connect::{Connections, SocketBench};
 use crate::frames::{Probe, Side};
 use crate::generate;
 use crate::generate_packets::distinct;
@@ -28,10 +29,12 @@ pub enum Layer {
     Native,
     /// What ufw, firewalld and others wrote.
     Managed,
+    /// Real connections, and what client and server see of them.
+    Sockets,
 }
 
 /// Which layers a run takes, one after the other, again and again.
-pub const CYCLE: [(Layer, Family); 18] = [
+pub const CYCLE: [(Layer, Family); 20] = [
     (Layer::Filter, Family::V4),
     (Layer::Filter, Family::V6),
     (Layer::Nat, Family::V4),
@@ -50,6 +53,8 @@ pub const CYCLE: [(Layer, Family); 18] = [
     (Layer::Decisive, Family::V4),
     (Layer::Filter, Family::V4),
     (Layer::Filter, Family::V6),
+    (Layer::Sockets, Family::V4),
+    (Layer::Sockets, Family::V6),
 ];
 
 /// One job: some batches in a lab of their own. Its number and the run's seed alone decide what it does, so that jobs can
@@ -63,10 +68,12 @@ pub struct Job {
     /// Whether what was sent and seen is kept.
     pub records: bool,
     pub recordings: Vec<Recording>,
+    pub connections: Vec<Connections>,
 }
 
 const PER_BATCH: usize = 1500;
 const BATCHES: usize = 8;
+const SOCKET_BATCHES: usize = 12;
 
 const EVERYWHERE: [Side; 5] = [Side::S, Side::S, Side::S, Side::D, Side::Node];
 const OUTSIDE: [Side; 4] = [Side::S, Side::S, Side::S, Side::D];
@@ -77,12 +84,22 @@ impl Job {
         // Twice through the mixer, so that no job's sequence is a later part of another's.
         let own = Random::new(seed).next() ^ Random::new(number).next();
         let random = Random::new(Random::new(own).next());
-        Self { number, layer, family, random, tally: Tally::default(), records: false, recordings: Vec::new() }
+        Self {
+            number,
+            layer,
+            family,
+            random,
+            tally: Tally::default(),
+            records: false,
+            recordings: Vec::new(),
+            connections: Vec::new(),
+        }
     }
 
     pub fn run(&mut self) {
         // A lab of its own for each pool: sets that rules have named cannot always be replaced.
-        let lab = Lab::new(&format!("j{}", self.number));
+        let name = format!("j{}", self.number);
+        let lab = if self.layer == Layer::Sockets { Lab::talking(&name) } else { Lab::new(&name) };
         match self.layer {
             Layer::Filter => self.filter(&lab),
             Layer::Decisive => self.decisive(&lab),
@@ -90,6 +107,7 @@ impl Job {
             Layer::Routes => self.routes(&lab),
             Layer::Native => self.native(&lab),
             Layer::Managed => self.managed(&lab),
+            Layer::Sockets => self.sockets(&lab),
         }
         if self.tally.differences > 0 {
             println!("job {} ({:?}, {:?}) differs", self.number, self.layer, self.family);
@@ -217,5 +235,18 @@ impl Job {
             }
             self.keep(bench);
         }
+    }
+
+    fn sockets(&mut self, lab: &Lab) {
+        let mut bench = SocketBench::new(lab, self.family);
+        bench.kept = self.records.then(Vec::new);
+        // What is judged again and again is less.
+        for batch in 0..if self.records { SOCKET_BATCHES / 2 } else { SOCKET_BATCHES } {
+            bench.batch([Backend::Nft, Backend::Legacy][batch % 2], &mut self.random, &mut self.tally);
+            if self.tally.differences > 0 {
+                break;
+            }
+        }
+        self.connections.extend(bench.kept.unwrap_or_default());
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod compare;
+mod connect;
 mod counters;
 mod deciding;
 mod expect;
@@ -15,6 +16,7 @@ mod generate_nat;
 mod generate_native;
 mod generate_packets;
 mod generate_routes;
+mod generate_sockets;
 mod lab;
 mod layers;
 mod managed;
@@ -24,6 +26,7 @@ mod random;
 mod replies;
 mod route_get;
 mod rule_sets;
+mod sockets;
 mod tally;
 mod wire;
 
@@ -32,6 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::compare::Recording;
+use crate::connect::Connections;
 use crate::layers::Job;
 use crate::mutations::{MUTATIONS, NODE_MUTATIONS};
 use crate::tally::Tally;
@@ -51,6 +55,8 @@ fn seed(what: &str) -> u64 {
 /// How many packets are compared, and over how many rule sets, in every run of the test command.
 const COMPARISONS: u64 = 400_000;
 const RULESETS: u64 = 200;
+/// How many of real sockets.
+const CONNECTIONS: u64 = 2_000;
 
 /// Runs jobs side by side until enough was compared, or something differed.
 fn run(seed: u64, wanted: u64) -> Tally {
@@ -101,6 +107,7 @@ fn packets_fare_as_in_the_kernel() {
     assert_eq!(tally.differences, 0);
     if wanted >= COMPARISONS && from_environment("DOSSIER_KERNEL_JOB").is_none() {
         assert!(tally.comparisons >= COMPARISONS && tally.rulesets >= RULESETS, "{tally:?}");
+        assert!(tally.connected() >= CONNECTIONS, "{tally:?}");
         assert!(seldom.is_empty(), "these decided too seldom: {seldom:?}");
     }
 }
@@ -123,7 +130,7 @@ fn every_mutation_of_the_walk_is_noticed() {
         };
         jobs.iter().flat_map(record).collect()
     };
-    let (rules, routes) = (record(&[0, 1, 2, 3, 6]), record(&[4, 22]));
+    let (rules, routes) = (record(&[0, 1, 2, 3, 6]), record(&[4, 24]));
     let mut unnoticed = Vec::new();
     for (mutations, recordings) in [(&MUTATIONS[..], &rules), (&NODE_MUTATIONS[..], &routes)] {
         for mutation in mutations {
@@ -132,6 +139,35 @@ fn every_mutation_of_the_walk_is_noticed() {
             if differences == 0 {
                 unnoticed.push(mutation.name);
             }
+        }
+    }
+    assert!(unnoticed.is_empty(), "these went unnoticed: {unnoticed:#?}");
+}
+
+/// What clients and servers with real sockets see tells the same mistakes, as far as they concern them.
+#[test]
+fn real_sockets_notice_mutations_too() {
+    if lab::must_skip() {
+        return;
+    }
+    let seed = from_environment("DOSSIER_KERNEL_SEED").unwrap_or(20_261_129);
+    let connections: Vec<Connections> = [18, 19]
+        .into_iter()
+        .flat_map(|number| {
+            let mut job = Job::new(number, seed);
+            job.records = true;
+            job.run();
+            assert_eq!(job.tally.differences, 0, "the answer differs before it is changed");
+            job.connections
+        })
+        .collect();
+    let mut unnoticed = Vec::new();
+    for name in mutations::SEEN_BY_SOCKETS {
+        let mutation = MUTATIONS.iter().find(|mutation| mutation.name == name).unwrap();
+        let differences = mutation.connections(&connections);
+        println!("{name}: {differences} connections differ");
+        if differences == 0 {
+            unnoticed.push(name);
         }
     }
     assert!(unnoticed.is_empty(), "these went unnoticed: {unnoticed:#?}");

@@ -1,6 +1,7 @@
 //! The check that shows that the comparison can fail: the walk is given a rule set or a node that was changed in one named
 //! way, and what the kernel did must then differ from what the walk says.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use netpath::iptables::{Policy, Rule, Ruleset};
@@ -11,6 +12,7 @@ use netpath::source::{Cited, Origin};
 use netpath::targets::{ConnmarkAction, MarkSet, Reject, RejectKind, Target};
 
 use crate::compare::{Case, Recording};
+use crate::connect::Connections;
 use crate::expect::agrees;
 
 /// One way to be wrong.
@@ -173,6 +175,32 @@ pub const MUTATIONS: [Mutation; 34] = [
     },
 ];
 
+/// Those of them that concern what client and server of a real connection see, in the rule sets of `generate_sockets`.
+pub const SEEN_BY_SOCKETS: [&str; 22] = [
+    "the sense of -s is turned",
+    "the sense of -d is turned",
+    "-i is not looked at",
+    "-o is not looked at",
+    "-p is not looked at",
+    "an unknown protocol is no match",
+    "TCP flags are not looked at",
+    "the sense of a mark is turned",
+    "connection states are not looked at",
+    "UNTRACKED is taken for NEW",
+    "a jump never returns",
+    "DROP policies accept",
+    "policies drop",
+    "REJECT is silent",
+    "REJECT sends another kind",
+    "MARK does nothing",
+    "NOTRACK does nothing",
+    "DNAT does nothing",
+    "SNAT does nothing",
+    "MASQUERADE does nothing",
+    "REDIRECT keeps the port",
+    "mangle is walked after filter",
+];
+
 /// Ways to be wrong about the node's routes and settings, for rule sets that do not matter.
 pub const NODE_MUTATIONS: [Mutation; 6] = [
     Mutation { name: "every interface forwards", apply: |r| set(r, "net.ipv4.conf.eth0.forwarding", "1") },
@@ -197,6 +225,17 @@ impl Mutation {
             differences(&wrong)
         };
         recordings.iter().map(differs).find(|count| *count > 0).unwrap_or(0)
+    }
+
+    /// The same of connections of real sockets; only the node is changed.
+    pub fn connections(&self, connections: &[Connections]) -> usize {
+        let differs = |connections: &Connections| {
+            let node = connections.node.clone();
+            let mut wrong = Recording { node, cases: Vec::new(), seen: HashMap::new() };
+            (self.apply)(&mut wrong);
+            Connections { node: wrong.node, ..connections.clone() }.differences()
+        };
+        connections.iter().map(differs).find(|count| *count > 0).unwrap_or(0)
     }
 }
 

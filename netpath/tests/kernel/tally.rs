@@ -67,6 +67,8 @@ pub struct Tally {
     pub deciding: BTreeMap<String, u64>,
     /// How many packets met each fate.
     pub fates: BTreeMap<String, u64>,
+    /// Connections that real sockets tried, by what the client saw.
+    pub connections: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -82,16 +84,30 @@ impl Tally {
         for (name, count) in &other.fates {
             *self.fates.entry(name.clone()).or_default() += count;
         }
+        for (name, count) in &other.connections {
+            *self.connections.entry(name.clone()).or_default() += count;
+        }
     }
 
     pub fn decided(&mut self, name: impl Into<String>) {
         *self.deciding.entry(name.into()).or_default() += 1;
     }
 
+    /// How many connections real sockets tried.
+    pub fn connected(&self) -> u64 {
+        self.connections.values().sum()
+    }
+
     pub fn print(&self, what: &str) {
         println!(
-            "{what}: {} comparisons ({} of them answers and later packets) over {} rule sets, {} counters, {} differences",
-            self.comparisons, self.follow_ups, self.rulesets, self.counters, self.differences
+            "{what}: {} comparisons ({} of them answers and later packets) over {} rule sets, {} counters, {} connections \
+            of real sockets, {} differences",
+            self.comparisons,
+            self.follow_ups,
+            self.rulesets,
+            self.counters,
+            self.connected(),
+            self.differences
         );
     }
 
@@ -105,6 +121,7 @@ impl Tally {
     /// Prints how often each module and target decided, and names those below the floor.
     pub fn print_deciding(&self) -> Vec<String> {
         println!("fates: {:?}", self.fates);
+        println!("what clients with real sockets saw: {:?}", self.connections);
         println!("decided (at least):");
         let count = |name: &str| self.deciding.get(name).copied().unwrap_or(0);
         for names in [&MODULES[..], &TARGETS[..]] {
