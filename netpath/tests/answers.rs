@@ -208,6 +208,37 @@ fn a_refusal_that_output_drops_is_a_timeout() {
     assert_eq!(answer.client_sees, ClientSees::Timeout);
 }
 
+/// The node's own process gets an error from the call that sends, whatever becomes of the answer to a refusal
+/// (nf_hook_slow; seen with real sockets).
+#[test]
+fn what_the_node_s_own_processes_see_at_once() {
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+         -A INPUT -p icmp -j DROP\n-A OUTPUT -d 10.0.0.9 -j REJECT --reject-with icmp-host-prohibited\nCOMMIT\n\
+         *mangle\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -d 10.0.0.8 -j DROP\nCOMMIT\n";
+    let mut node = node(rules);
+    let prohibit = r#"[{"type":"prohibit","dst":"10.9.0.0/16"},{"type":"blackhole","dst":"10.8.0.0/16"},
+        {"type":"unreachable","dst":"10.7.0.0/16"},{"type":"local","dst":"10.0.0.4","dev":"eth0","table":"local"},
+        {"dst":"10.0.0.0/24","dev":"eth0"}]"#;
+    node.routes = Fib::new(parse_routes("route.json", prohibit.as_bytes(), Family::V4).unwrap());
+    let udp = |to: &str| walk(&node, &Packet::udp((ip("10.0.0.4"), 40000), (ip(to), 53)), &Entry::Local);
+    for (to, errno) in [
+        ("10.0.0.9", "EPERM"),
+        ("10.0.0.8", "EPERM"),
+        ("10.9.0.1", "EACCES"),
+        ("10.8.0.1", "EINVAL"),
+        ("10.7.0.1", "EHOSTUNREACH"),
+        ("192.0.2.1", "ENETUNREACH"),
+    ] {
+        let answer = udp(to);
+        assert_eq!(answer.client_sees, ClientSees::Unreachable, "{to}");
+        assert_eq!(answer.detail, format!("the sending process gets an error at once ({errno})"), "{to}");
+    }
+    // TCP goes on trying where a rule stops it, and is told by the route at once.
+    let tcp = |to: &str| walk(&node, &Packet::tcp_syn((ip("10.0.0.4"), 40000), (ip(to), 80)), &Entry::Local);
+    assert_eq!(tcp("10.0.0.8").client_sees, ClientSees::Timeout);
+    assert_eq!(tcp("10.9.0.1").detail, "the sending process gets an error at once (EACCES)");
+}
+
 #[test]
 fn rules_that_were_not_collected_are_never_taken_for_none() {
     use netpath::node::{Gap, GapKind};

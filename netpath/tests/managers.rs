@@ -1,4 +1,5 @@
-//! What the programs that manage rule sets print, made by real ufw 0.36 and firewalld 1.3.
+//! What the programs that manage rule sets print, made by real ufw 0.36, firewalld 1.3 and
+//! dockerd 20.10.
 #![allow(clippy::unwrap_used)]
 
 use netpath::address::Family;
@@ -36,8 +37,17 @@ fn firewalld_s_zones() {
 
 #[test]
 fn their_rule_sets_round_trip_and_are_understood() {
-    for text in [include_str!("data/ufw.save"), include_str!("data/firewalld.save")] {
-        let ruleset = iptables::parse("save", text.as_bytes(), Family::V4, Backend::Nft);
+    let saved = [
+        (Family::V4, include_str!("data/ufw.save")),
+        (Family::V4, include_str!("data/firewalld.save")),
+        (Family::V4, include_str!("data/firewalld-masquerade.save")),
+        (Family::V4, include_str!("data/docker.save")),
+        (Family::V6, include_str!("data/ufw.v6.save")),
+        (Family::V6, include_str!("data/firewalld.v6.save")),
+        (Family::V6, include_str!("data/docker.v6.save")),
+    ];
+    for (family, text) in saved {
+        let ruleset = iptables::parse("save", text.as_bytes(), family, Backend::Nft);
         assert_eq!(ruleset.to_save(false), text);
         for rule in ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules) {
             assert!(rule.unread.is_none() && !matches!(rule.target, Target::Unknown { .. }), "{}", rule.text);

@@ -84,6 +84,9 @@ pub enum Match {
     Statistic(Statistic),
     /// Modules whose truth depends on earlier packets or on time.
     Stateful(Stateful),
+    /// `rt`, verbatim: a routing header of IPv6, which no walked packet has (rt_mt6 looks for it and fails, inverted or
+    /// not). ufw refuses those of type 0 before anything else.
+    RoutingHeader(Box<str>),
     /// A module or an option that is not understood, verbatim (without `-m`).
     Opaque {
         /// The module's name; empty for options that no module claims.
@@ -111,6 +114,7 @@ impl Match {
             "mac" => option == "--mac-source",
             "physdev" => option.starts_with("--physdev"),
             "limit" => matches!(option, "--limit" | "--limit-burst"),
+            "rt" => option.starts_with("--rt-"),
             "set" => set::knows(option),
             _ => false,
         }
@@ -132,11 +136,8 @@ impl Match {
 
     /// Reads a module with its options; what is not understood becomes [`Match::Opaque`].
     pub(crate) fn read(module: &Token<'_>, options: &[Opt<'_>], family: Family) -> Self {
-        Self::read_known(&module.text, options, family).unwrap_or_else(|| {
-            let mut text = String::new();
-            options.iter().for_each(|option| option.write_raw(&mut text));
-            Self::Opaque { module: module.raw.into(), text: text.into() }
-        })
+        Self::read_known(&module.text, options, family)
+            .unwrap_or_else(|| Self::Opaque { module: module.raw.into(), text: verbatim(options) })
     }
 
     fn read_known(module: &str, options: &[Opt<'_>], family: Family) -> Option<Self> {
@@ -160,6 +161,9 @@ impl Match {
             "owner" => OwnerMatch::read(options).map(Self::Owner),
             "mac" => Mac::read(options).map(Self::Mac),
             "physdev" => Physdev::read(options).map(|m| Self::Physdev(Box::new(m))),
+            "rt" if options.iter().all(|option| Self::knows(module, option.name)) => {
+                Some(Self::RoutingHeader(verbatim(options)))
+            }
             "rpfilter" => Rpfilter::read(options).map(Self::Rpfilter),
             "statistic" => Statistic::read(options)
                 .map(Self::Statistic)
@@ -179,6 +183,10 @@ impl Match {
                 if !module.is_empty() {
                     let _ = write!(out, " -m {module}");
                 }
+                out.push_str(text);
+            }
+            Self::RoutingHeader(text) => {
+                out.push_str(" -m rt");
                 out.push_str(text);
             }
             Self::Tcp(m) => push(out, m),
@@ -224,9 +232,17 @@ impl Match {
             Self::Rpfilter(m) => m.evaluate(context),
             Self::Statistic(m) => m.evaluate(),
             Self::Stateful(m) => m.evaluate(),
+            Self::RoutingHeader(_) => Truth::No,
             Self::Opaque { module, text } => opaque(module, text),
         }
     }
+}
+
+/// Options as they stand in the file, each with a blank before it.
+fn verbatim(options: &[Opt<'_>]) -> Box<str> {
+    let mut text = String::new();
+    options.iter().for_each(|option| option.write_raw(&mut text));
+    text.into()
 }
 
 /// The truth of a module that is not understood: the same words about the same packet have one truth.

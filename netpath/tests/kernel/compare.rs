@@ -10,11 +10,11 @@ use netpath::conntrack::Connection;
 use netpath::iptables::Backend;
 use netpath::node::Node;
 use netpath::packet::Packet;
-use netpath::walk::{Entry, Event, Exploration, Outcome, Verdict, explore};
+use netpath::walk::{Entry, Event, Exploration, Outcome, explore};
 
 use crate::counters::Counts;
 use crate::deciding::Deciding;
-use crate::expect::{Seen, agrees, expected, fate};
+use crate::expect::{Seen, agrees, expected, fate, refused_again};
 use crate::frames::{self, Probe, Received, Side};
 use crate::lab::Lab;
 use crate::replies;
@@ -221,10 +221,6 @@ impl<'a> Bench<'a> {
             let exploration = case.explore(&self.node);
             let found = seen.remove(&case.number).unwrap_or_default();
             tally.comparisons += 1;
-            // A RST that is refused in turn is answered again, which the walk does not follow.
-            let refused_again = |outcome: &Outcome| {
-                outcome.answer.as_ref().is_some_and(|answer| matches!(answer.verdict, Verdict::Reject(_)))
-            };
             *certain &= exploration.outcomes.len() == 1 && !exploration.outcomes.iter().any(refused_again);
             if let Some(outcome) = exploration.outcomes.first() {
                 counted.add(&case, outcome);

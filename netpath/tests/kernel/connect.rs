@@ -14,7 +14,7 @@ use netpath::walk::{Delivery, Entry, Outcome, Verdict, explore};
 use netpath::{Answer, walk};
 use rustix::io::Errno;
 
-use crate::expect::{Seen, agrees, refused_by_rule, side};
+use crate::expect::{Seen, agrees, refused_again, refused_by_rule, side};
 use crate::frames::{Side, complete};
 use crate::generate_sockets::{Net, PORTS};
 use crate::lab::Lab;
@@ -50,7 +50,7 @@ struct Prediction {
     served: Option<Outcome>,
 }
 
-fn entry(from: Side) -> Entry {
+fn entry_of(from: Side) -> Entry {
     match from {
         Side::S => Entry::Interface(Arc::from("eth0")),
         Side::D => Entry::Interface(Arc::from("eth1")),
@@ -97,9 +97,10 @@ fn arrived_at(outcome: &Outcome) -> Option<Side> {
 }
 
 impl Prediction {
-    /// `None` for what a walk of the router alone cannot tell: a host that is sent its own packet back answers itself.
+    /// `None` for what a walk of the router alone cannot tell: a host that is sent its own packet back answers itself, and a
+    /// refusal that is refused is answered again.
     fn of(node: &Node, attempt: &Attempt) -> Option<Self> {
-        let (packet, entry) = (first_packet(attempt), entry(attempt.from));
+        let (packet, entry) = (first_packet(attempt), entry_of(attempt.from));
         let answer = walk(node, &packet, &entry);
         let first = only(node, &packet, &entry, &[])?;
         let at = arrived_at(&first);
@@ -107,8 +108,12 @@ impl Prediction {
         if at.is_some() && at == Some(attempt.from) && attempt.from != Side::Node && own_source {
             return None;
         }
+        let second = at.and_then(|at| only(node, &reply_to(&first.skb.packet), &entry_of(at), &connection_of(&first)));
+        if refused_again(&first) || second.as_ref().is_some_and(refused_again) {
+            return None;
+        }
         let served = match attempt.tcp {
-            true => handshake(node, &packet, &entry, &first),
+            true => second.and_then(|second| third_segment(node, &packet, &entry, &second)),
             false => at.map(|_| first.clone()),
         };
         let refused = matches!(first.verdict, Verdict::Reject(_)).then_some(first);
@@ -182,20 +187,14 @@ fn name(errno: Errno) -> &'static str {
     ERRORS.iter().find(|(_, known)| *known == errno).map_or("another error", |(name, _)| name)
 }
 
-/// The third segment of a handshake, which makes the server accept.
-fn handshake(node: &Node, packet: &Packet, entry: &Entry, first: &Outcome) -> Option<Outcome> {
-    let back = match arrived_at(first)? {
-        Side::Node => Entry::Local,
-        Side::S => Entry::Interface(Arc::from("eth0")),
-        Side::D => Entry::Interface(Arc::from("eth1")),
-    };
-    let second = only(node, &reply_to(&first.skb.packet), &back, &connection_of(first))?;
-    arrived_at(&second).filter(|_| recognized(packet, &second.skb.packet))?;
+/// The third segment of a handshake, which makes the server accept, after the second arrived.
+fn third_segment(node: &Node, packet: &Packet, entry: &Entry, second: &Outcome) -> Option<Outcome> {
+    arrived_at(second).filter(|_| recognized(packet, &second.skb.packet))?;
     let mut third = packet.clone();
     if let Transport::Tcp { flags, .. } = &mut third.transport {
         *flags = tcp_flag::ACK;
     }
-    let third = only(node, &third, entry, &connection_of(&second))?;
+    let third = only(node, &third, entry, &connection_of(second))?;
     arrived_at(&third).map(|_| third)
 }
 

@@ -81,6 +81,7 @@ fn module(m: &Match) -> String {
         Match::Rpfilter(_) => "rpfilter".to_owned(),
         Match::Statistic(_) => "statistic".to_owned(),
         Match::Stateful(_) => "stateful".to_owned(),
+        Match::RoutingHeader(_) => "rt".to_owned(),
         Match::Opaque { module, .. } => format!("opaque {module}"),
     }
 }

@@ -93,6 +93,11 @@ pub fn refused_by_rule(outcome: &Outcome) -> bool {
     })
 }
 
+/// A RST that is refused in turn is answered again, which the walk does not follow.
+pub fn refused_again(outcome: &Outcome) -> bool {
+    outcome.answer.as_ref().is_some_and(|answer| matches!(answer.verdict, Verdict::Reject(_)))
+}
+
 /// A name for what became of a packet, to see that a run is not all of one kind.
 pub fn fate(outcome: &Outcome) -> String {
     let translated = match (outcome.skb.connection.destination_translated, outcome.skb.connection.source_translated) {

@@ -206,7 +206,7 @@ impl Job {
         // Chains that the walk does not tell about cannot be counted.
         bench.compares_counters = false;
         for text in managed::NATIVE {
-            let probes = managed::probes(&mut self.random, self.family, PER_BATCH);
+            let probes = managed::probes(&mut self.random, self.family, PER_BATCH, text);
             bench.native_batch(text, &probes, &mut self.tally);
         }
         for _ in 0..BATCHES / 2 {
@@ -229,7 +229,7 @@ impl Job {
             bench.compares_counters = false;
             for text in rules {
                 for backend in [Backend::Nft, Backend::Legacy] {
-                    let probes = managed::probes(&mut self.random, family, PER_BATCH);
+                    let probes = managed::probes(&mut self.random, family, PER_BATCH, text);
                     bench.batch(&[(backend, text)], &probes, &mut self.tally);
                 }
             }
