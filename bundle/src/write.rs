@@ -12,6 +12,7 @@ pub mod frames;
 mod item;
 mod redactions;
 mod sink;
+pub mod spent;
 mod spool;
 mod stage;
 mod state;
@@ -39,6 +40,7 @@ use frames::Frames;
 pub use item::ItemWriter;
 use item::record;
 use sink::{Gauge, Output, Sink};
+use spent::ContentCosts;
 use spool::{Budget, Spool, folder_of};
 use stage::Stage;
 use state::State;
@@ -116,11 +118,19 @@ pub struct WriteOptions {
     /// The folder of those files; the bundle's own folder where there is none, or the system's folder for temporary
     /// files for a bundle that goes to a stream.
     pub spill: Option<PathBuf>,
+    /// Where it is noted what the items' content costs, if that is wanted.
+    pub costs: Option<Arc<ContentCosts>>,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        WriteOptions { filters: Box::new(|_| Box::new(Identity)), sorted: false, memory: 32 << 20, spill: None }
+        WriteOptions {
+            filters: Box::new(|_| Box::new(Identity)),
+            sorted: false,
+            memory: 32 << 20,
+            spill: None,
+            costs: None,
+        }
     }
 }
 
@@ -138,6 +148,7 @@ struct Shared {
     budget: Arc<Budget>,
     gauge: Arc<Gauge>,
     folder: Option<PathBuf>,
+    costs: Option<Arc<ContentCosts>>,
 }
 
 impl BundleWriter {
@@ -205,7 +216,8 @@ impl BundleWriter {
 
     fn of(state: State, gauge: Arc<Gauge>, options: WriteOptions, folder: Option<PathBuf>) -> BundleWriter {
         let budget = Budget::new(options.memory, options.spill);
-        let shared = Shared { state: Mutex::new(state), filters: options.filters, budget, gauge, folder };
+        let (filters, costs) = (options.filters, options.costs);
+        let shared = Shared { state: Mutex::new(state), filters, budget, gauge, folder, costs };
         BundleWriter { shared: Arc::new(shared) }
     }
 

@@ -1,7 +1,7 @@
 //! Which record of several bundles is kept, and its content.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek};
+use std::io::Read;
 
 use super::MergeError;
 use super::hosts::Hosts;

@@ -1,6 +1,6 @@
 //! Taking an item into the bundle that another collector gathered and sent as a frame.
 
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;

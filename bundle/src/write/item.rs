@@ -1,12 +1,14 @@
 //! One item that is being written: filtered, hashed and compressed as it comes, by the thread that gathers it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::entry::{Packer, Sizes};
+use super::spent::{ContentCosts, noted};
 use super::spool::Spool;
 use super::{BundleWriter, ItemDraft, ItemEnd, MAX_ITEM, WriteError};
 use crate::filter::ItemFilter;
@@ -33,6 +35,7 @@ struct Item {
     too_much: u64,
     started: Timestamp,
     trouble: Option<Trouble>,
+    costs: Option<Arc<ContentCosts>>,
 }
 
 /// Why nothing more can be taken of an item.
@@ -64,6 +67,7 @@ impl ItemWriter {
             too_much: 0,
             started,
             trouble: None,
+            costs: writer.shared.costs.clone(),
         };
         ItemWriter { writer, item: Some(item) }
     }
@@ -123,7 +127,9 @@ impl Item {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.trouble.is_none() {
             self.filtered.clear();
-            match self.filter.push(bytes, &mut self.filtered) {
+            let (filter, filtered) = (&mut self.filter, &mut self.filtered);
+            let filtering = self.costs.as_ref().map(|costs| &costs.filter);
+            match noted(filtering, || filter.push(bytes, filtered)) {
                 Ok(()) => self.put_filtered(),
                 Err(error) => self.trouble = Some(Trouble::Filter(error.to_string())),
             }
@@ -139,8 +145,9 @@ impl Item {
         let room = usize::try_from(MAX_ITEM.saturating_sub(self.packer.bytes())).unwrap_or(usize::MAX);
         let (kept, dropped) = self.filtered.split_at(room.min(self.filtered.len()));
         self.too_much += dropped.len() as u64;
-        self.hash.update(kept);
-        if let Err(error) = self.packer.put(kept) {
+        let (hash, packer, costs) = (&mut self.hash, &mut self.packer, self.costs.as_deref());
+        noted(costs.map(|costs| &costs.hash), || hash.update(kept));
+        if let Err(error) = noted(costs.map(|costs| &costs.deflate), || packer.put(kept)) {
             self.trouble = Some(Trouble::Spool(error.kind(), error.to_string()));
         }
     }
@@ -149,7 +156,9 @@ impl Item {
         let mut redactions = BTreeMap::new();
         if self.trouble.is_none() {
             self.filtered.clear();
-            match self.filter.finish(&mut self.filtered) {
+            let (filter, filtered) = (&mut self.filter, &mut self.filtered);
+            let filtering = self.costs.as_ref().map(|costs| &costs.filter);
+            match noted(filtering, || filter.finish(filtered)) {
                 Ok(masked) => {
                     redactions = masked;
                     self.put_filtered();
@@ -185,7 +194,8 @@ impl Item {
             end.reason.get_or_insert_with(|| format!("it is larger than {MAX_ITEM} bytes; its end was dropped"));
         }
         let bytes = self.packer.bytes();
-        let rewound = self.packer.finish().and_then(|(mut spool, sizes)| {
+        let deflating = self.costs.as_ref().map(|costs| &costs.deflate);
+        let rewound = noted(deflating, || self.packer.finish()).and_then(|(mut spool, sizes)| {
             spool.rewind()?;
             Ok((spool, sizes))
         });

@@ -2,7 +2,7 @@
 //! then in an unlinked file beside the bundle.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,51 +64,101 @@ pub(crate) struct Spool {
 
 #[derive(Debug)]
 enum Place {
-    Memory(Cursor<Vec<u8>>),
+    Memory(Pieces),
     File(File),
+}
+
+/// Bytes in pieces of [`STEP`]. One buffer that grows would be copied from place to place, and leave behind it memory that
+/// the allocator does not give back: several times what the items hold.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// All but the last are full.
+    pieces: Vec<Vec<u8>>,
+    read: u64,
+}
+
+impl Pieces {
+    fn len(&self) -> u64 {
+        let last = self.pieces.last().map_or(0, Vec::len) as u64;
+        (self.pieces.len() as u64).saturating_sub(1) * STEP + last
+    }
+
+    /// Appends as much as fits into the last piece, or into a new one.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let step = usize::try_from(STEP).unwrap_or(usize::MAX);
+        if self.pieces.last().is_none_or(|last| last.len() == step) {
+            self.pieces.push(Vec::with_capacity(step));
+        }
+        let Some(last) = self.pieces.last_mut() else { return 0 };
+        let fits = bytes.get(..step - last.len()).unwrap_or(bytes);
+        last.extend_from_slice(fits);
+        fits.len()
+    }
+
+    fn next(&mut self, room: &mut [u8]) -> usize {
+        let piece = usize::try_from(self.read / STEP).ok().and_then(|place| self.pieces.get(place));
+        let within = usize::try_from(self.read % STEP).unwrap_or(0);
+        let rest = piece.and_then(|piece| piece.get(within..)).unwrap_or_default();
+        let given = rest.get(..room.len()).unwrap_or(rest);
+        if let Some(room) = room.get_mut(..given.len()) {
+            room.copy_from_slice(given);
+        }
+        self.read += given.len() as u64;
+        given.len()
+    }
 }
 
 impl Spool {
     pub(super) fn new(budget: &Arc<Budget>) -> Spool {
-        Spool { place: Place::Memory(Cursor::default()), budget: budget.clone(), taken: 0, failed: false }
+        Spool { place: Place::Memory(Pieces::default()), budget: budget.clone(), taken: 0, failed: false }
     }
 
-    /// Makes room in memory for a write that ends at `end`; moves to a file where there is none.
-    fn reserve(&mut self, end: u64) -> io::Result<()> {
-        let Place::Memory(buffer) = &mut self.place else { return Ok(()) };
-        if end <= self.taken {
+    /// Makes sure that there is room in memory for one more byte; moves to a file where there is none.
+    fn reserve(&mut self) -> io::Result<()> {
+        let Place::Memory(pieces) = &self.place else { return Ok(()) };
+        if pieces.len() < self.taken {
             return Ok(());
         }
-        // Doubling, as the vector itself grows, so that the budget counts what is really allocated.
-        let wanted = end.max(self.taken * 2).next_multiple_of(STEP);
-        if self.budget.take(wanted - self.taken) {
-            self.taken = wanted;
-            let more = usize::try_from(wanted).unwrap_or(usize::MAX).saturating_sub(buffer.get_ref().len());
-            buffer.get_mut().reserve_exact(more);
+        if self.budget.take(STEP) {
+            self.taken += STEP;
             return Ok(());
         }
         let mut file = self.budget.spill_file()?;
-        let written = file.write_all(buffer.get_ref()).and_then(|()| file.seek(SeekFrom::Start(buffer.position())));
-        written.map_err(|error| self.budget.in_folder(error))?;
-        self.budget.spilled.fetch_add(buffer.get_ref().len() as u64, Ordering::Relaxed);
+        for piece in &pieces.pieces {
+            file.write_all(piece).map_err(|error| self.budget.in_folder(error))?;
+        }
+        let length = pieces.len();
+        self.budget.spilled.fetch_add(length, Ordering::Relaxed);
         self.budget.used.fetch_sub(self.taken, Ordering::Relaxed);
-        self.taken = buffer.get_ref().len() as u64;
+        self.taken = length;
         self.place = Place::File(file);
         Ok(())
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Place::Memory(buffer) = &self.place {
-            self.reserve(buffer.position() + bytes.len() as u64)?;
+        if bytes.is_empty() {
+            return Ok(0);
         }
+        self.reserve()?;
         match &mut self.place {
-            Place::Memory(buffer) => buffer.write(bytes),
+            Place::Memory(pieces) => Ok(pieces.append(bytes)),
             Place::File(file) => {
                 let n = file.write(bytes).map_err(|error| self.budget.in_folder(error))?;
                 self.budget.spilled.fetch_add(n as u64, Ordering::Relaxed);
                 self.taken += n as u64;
                 Ok(n)
             }
+        }
+    }
+
+    /// Goes back to the beginning, from which it is read when all is written.
+    pub(crate) fn rewind(&mut self) -> io::Result<()> {
+        match &mut self.place {
+            Place::Memory(pieces) => {
+                pieces.read = 0;
+                Ok(())
+            }
+            Place::File(file) => file.seek(SeekFrom::Start(0)).map(drop),
         }
     }
 }
@@ -141,17 +191,8 @@ impl Write for Spool {
 impl Read for Spool {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.place {
-            Place::Memory(memory) => memory.read(buffer),
+            Place::Memory(pieces) => Ok(pieces.next(buffer)),
             Place::File(file) => file.read(buffer),
-        }
-    }
-}
-
-impl Seek for Spool {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match &mut self.place {
-            Place::Memory(memory) => memory.seek(to),
-            Place::File(file) => file.seek(to),
         }
     }
 }
@@ -189,18 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn a_spool_keeps_its_position_when_it_moves_to_a_file() {
-        let budget = Budget::new(STEP, None);
-        let mut spool = Spool::new(&budget);
-        spool.write_all(b"0123456789").unwrap();
-        spool.seek(SeekFrom::Start(4)).unwrap();
-        spool.write_all(&vec![b'x'; 2 * STEP as usize]).unwrap();
-        assert!(matches!(spool.place, Place::File(_)));
-        let mut back = Vec::new();
-        spool.rewind().unwrap();
-        spool.read_to_end(&mut back).unwrap();
-        assert_eq!(&back[..6], b"0123xx");
-        assert_eq!(back.len(), 4 + 2 * STEP as usize);
+    fn a_spool_is_whole_in_memory_and_when_it_moves_to_a_file() {
+        let content: Vec<u8> = (0..5 * STEP + 17).map(|n| (n % 251) as u8).collect();
+        for (memory, in_memory) in [(9 * STEP, true), (2 * STEP, false)] {
+            let budget = Budget::new(memory, None);
+            let mut spool = Spool::new(&budget);
+            // Pieces of a length that is no part of a step, so that they lie across its borders.
+            for part in content.chunks(7_001) {
+                spool.write_all(part).unwrap();
+            }
+            assert_eq!(matches!(spool.place, Place::Memory(_)), in_memory);
+            for _ in 0..2 {
+                let mut back = Vec::new();
+                spool.rewind().unwrap();
+                spool.read_to_end(&mut back).unwrap();
+                assert!(back == content, "{memory} bytes of memory");
+            }
+        }
     }
 
     #[test]
