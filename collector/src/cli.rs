@@ -1,9 +1,10 @@
 //! The command line: what can be asked of the collector, and the exit code it answers with.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,7 +18,7 @@ use crate::plan::Plan;
 use crate::reach::{self, cleanup};
 use crate::redact::{self, Redaction};
 use crate::run::finish::{Outcome, finish, print_last_lines};
-use crate::run::{Limits, Progress, Run, signals, space};
+use crate::run::{Costs, Limits, Progress, Run, signals, space};
 use crate::{attach, cloud, cluster, merge, node, symptom};
 
 /// The exit code of a command line that cannot be understood (sysexits' EX_USAGE).
@@ -100,6 +101,9 @@ struct Output {
     /// The bundle to write, `-` for standard output [default: dossier-<NAME>-<UTC>.zip]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Prints at the end what the run cost this machine: processor seconds by what they went into, memory, requests.
+    #[arg(long)]
+    costs: bool,
     /// Prints every request, command and path with its cost and bound; contacts nobody and writes nothing.
     #[arg(long)]
     plan: bool,
@@ -132,6 +136,7 @@ struct Job {
     budget: Duration,
     limits: Limits,
     plan: Plan,
+    costs: Option<Arc<Costs>>,
 }
 
 /// Runs the program under the name by which it was called, and gives its exit code.
@@ -222,6 +227,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
                 budget: Duration::from_secs(run.deadline),
                 limits: run.output.limits.clone(),
                 plan,
+                costs: run.output.costs.then(Arc::default),
                 node: Some(run.node),
             };
             Ok((run.output, job))
@@ -251,6 +257,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
                 budget: Duration::from_secs(run.deadline),
                 limits: run.output.limits.clone(),
                 plan: Plan::new(lines).with_each_node(each_node),
+                costs: run.output.costs.then(Arc::default),
             };
             Ok((run.output, job))
         }
@@ -277,7 +284,8 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
     // Before there is a file that a signal could leave behind.
     let signals = signals::Signals::take().context("cannot listen for signals")?;
     let writer = writer(&job)?;
-    let run = Run::new(writer, job.budget, job.limits.clone(), Progress::on_stderr(job.plan.lines().len()));
+    let progress = Progress::on_stderr(job.plan.lines().len());
+    let run = Run::with_costs(writer, job.budget, job.limits.clone(), progress, job.costs.clone());
     space::note_scarce(&run);
     if let Some(symptom) = job.symptom.clone() {
         run.note_symptom(symptom::masked(&symptom).context("the symptom cannot be searched for secrets")?);
@@ -288,16 +296,18 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         let (run, attach, cloud) = (run.clone(), job.attach.clone(), job.cloud);
         let server = job.cluster.as_ref().and_then(cluster::server_name);
         tokio::task::spawn_blocking(move || {
-            attach::collect(&run, &attach);
-            if let Some(provider) = cloud {
-                cloud::collect(&run, provider, server.as_deref());
-            }
+            run.gathering(|| {
+                attach::collect(&run, &attach);
+                if let Some(provider) = cloud {
+                    cloud::collect(&run, provider, server.as_deref());
+                }
+            });
             Ok(())
         })
     };
     let node = job.node.map(|options| {
         let run = run.clone();
-        tokio::task::spawn_blocking(move || node::collect(&run, &options))
+        tokio::task::spawn_blocking(move || run.gathering(|| node::collect(&run, &options)))
     });
     let connection = match (connected, &job.cluster) {
         (Some(connection), _) => Some(connection),
@@ -308,15 +318,19 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         }),
         (None, None) => None,
     };
+    let mut pace = None;
     let asked = match connection {
         Some(Ok(connection)) => {
-            let (client, server) = (connection.client.clone(), connection.server.to_string());
+            let api = reach::Api::new(connection.client.clone(), connection.pace.clone());
+            let server = connection.server.to_string();
             let nodes = async {
                 if let (Some(options), Some(programs)) = (&job.reach, programs) {
-                    reach::collect(&run, options, programs, client, server).await;
+                    reach::collect(&run, options, programs, api, server).await;
                 }
             };
+            let paced = pace.insert(connection.pace.clone()).clone();
             let (asked, ()) = tokio::join!(cluster::collect(&run, connection), nodes);
+            paced.note(&run);
             asked.context("while asking the cluster")
         }
         Some(Err(error)) => {
@@ -343,11 +357,11 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
 
     let finished = finish(run, &job.plan, kind).context("the bundle could not be finished")?;
     let outcome = finished.outcome;
-    let printed = if to_stdout {
-        print_last_lines(&finished, &mut io::stderr().lock())
-    } else {
-        print_last_lines(&finished, &mut io::stdout().lock())
-    };
+    let mut out: Box<dyn Write> = if to_stdout { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+    let printed = print_last_lines(&finished, &mut out).and_then(|()| match &job.costs {
+        Some(costs) => costs.print(pace.as_ref(), &mut out),
+        None => Ok(()),
+    });
     // The bundle is in its place; that nobody reads the last lines does not change the outcome.
     drop(printed);
     Ok(outcome)
@@ -370,7 +384,8 @@ async fn wait_for(run: &Run, node: tokio::task::JoinHandle<anyhow::Result<()>>) 
 
 fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
     // Every byte of every item passes this, and there is no other writer.
-    let options = WriteOptions { filters: Redaction::new().filters(), ..WriteOptions::default() };
+    let costs = job.costs.as_ref().map(|costs| costs.content.clone());
+    let options = WriteOptions { filters: Redaction::new().filters(), costs, ..WriteOptions::default() };
     if let Some(reply) = &job.reply {
         return Ok(BundleWriter::create_framed(reply.writer(), options));
     }

@@ -15,5 +15,6 @@ pub mod node;
 pub mod plan;
 pub mod reach;
 pub mod redact;
+pub mod resolve;
 pub mod run;
 pub mod symptom;

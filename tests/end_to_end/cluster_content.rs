@@ -1,6 +1,7 @@
 //! The collector against a real API server: what it takes, what it leaves, and what it makes of answers that fail.
 
 mod faults;
+mod pace;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

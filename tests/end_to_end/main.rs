@@ -14,6 +14,7 @@ mod host;
 mod krew;
 mod kubelets;
 mod limits;
+mod names;
 mod node;
 mod offline;
 mod path;

@@ -14,7 +14,10 @@ use super::strip::{Profile, Stripper};
 pub fn gather(requests: &Requests, draft: ItemDraft, ask: &Ask, path: String, longest: u64, any_status: bool) {
     let run = requests.run();
     let started = Timestamp::now();
-    let answer = if any_status { requests.send_once(ask) } else { requests.send(ask) };
+    let answer = match any_status {
+        true => requests.turn().and_then(|turn| requests.send_whatever(ask, turn)),
+        false => requests.send(ask),
+    };
     let written = answer.and_then(|answer| write(requests, draft.clone(), answer, path, longest));
     if let Err(failure) = written {
         run.record(draft, failure.end(), started);

@@ -126,8 +126,10 @@ fn round_trips(requests: &Requests, line: &PlanLine, deadline: Instant) {
     let ask = Ask::get(path, deadline);
     let mut trips = RoundTrips { requests: Vec::new() };
     for _ in 0..ROUNDS {
+        // A run that is to stop has no turns left; what was measured before counts.
+        let Ok(turn) = requests.turn() else { break };
         let (started, clock) = (Timestamp::now(), Instant::now());
-        let answer = requests.send_once(&ask);
+        let answer = requests.send_whatever(&ask, turn);
         let latency = answer.as_ref().map_or_else(|_| clock.elapsed(), |answer| answer.latency);
         trips.requests.push(RoundTrip {
             path,

@@ -201,7 +201,7 @@ impl Kubelets {
                     return;
                 }
                 let done = tokio::task::spawn_blocking(move || {
-                    work(&all, &node);
+                    all.requests.run().gathering(|| work(&all, &node));
                     drop(permit);
                 });
                 let _ = done.await;
@@ -234,9 +234,10 @@ impl Kubelets {
     }
 
     fn one(&self, path: &str) -> Try {
+        let turn = self.requests.turn();
         let (started, clock) = (Timestamp::now(), Instant::now());
-        let ask = Ask::get(path, clock + TIME).accept("*/*").once();
-        let answer = self.requests.send(&ask).and_then(|answer| {
+        let ask = Ask::get(path, clock + TIME).accept("*/*");
+        let answer = turn.and_then(|turn| self.requests.send_once(&ask, turn)).and_then(|answer| {
             let status = answer.status.as_u16();
             answer.body.read_whole(4096).map(|_| status)
         });
@@ -253,9 +254,11 @@ impl Kubelets {
         let run = self.requests.run();
         let path = question.path(node);
         let draft = self.draft(question.line(), node, path.clone())?;
+        let turn = self.requests.turn();
         let started = Timestamp::now();
-        let ask = Ask::get(path, Instant::now() + TIME).accept("*/*").once();
-        match self.requests.send(&ask).and_then(|answer| answer.body.read_whole(LONGEST)) {
+        let ask = Ask::get(path, Instant::now() + TIME).accept("*/*");
+        let answer = turn.and_then(|turn| self.requests.send_once(&ask, turn));
+        match answer.and_then(|answer| answer.body.read_whole(LONGEST)) {
             Ok(text) => {
                 let place = layout::node_file(node, question.place());
                 let end = match text.len() as u64 >= LONGEST {

@@ -163,8 +163,10 @@ impl Logs {
             run.record(draft, end, started);
             return;
         }
-        let ask = Ask::get(path, Instant::now() + run.time_for(TIME)).accept("*/*").once();
-        let taken = self.requests.send(&ask).map_err(of_kubelet).and_then(|answer| {
+        let turn = self.requests.turn();
+        let ask = Ask::get(path, Instant::now() + run.time_for(TIME)).accept("*/*");
+        let answer = turn.and_then(|turn| self.requests.send_once(&ask, turn));
+        let taken = answer.map_err(of_kubelet).and_then(|answer| {
             self.answered.fetch_add(1, Ordering::Relaxed);
             self.write(wanted, draft.clone(), answer.body)
         });

@@ -4,6 +4,7 @@
 //! under way. What fails for one item is recorded with that item and concerns no other.
 
 mod access;
+pub(crate) mod client;
 mod component;
 mod config_map;
 mod connection;
@@ -19,6 +20,7 @@ mod list;
 pub(crate) mod logs;
 mod namespace;
 mod objects;
+pub(crate) mod pace;
 mod paging;
 mod plan;
 mod pod;
@@ -124,7 +126,12 @@ impl Gathering {
             run.note_clock(clock);
         }
         let gathering = Gathering {
-            requests: Requests::new(connection.client.clone(), run.clone(), connection.request_timeout),
+            requests: Requests::new(
+                connection.client.clone(),
+                connection.pace.clone(),
+                run.clone(),
+                connection.request_timeout,
+            ),
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             lines: plan::lines().into_iter().map(|line| (line.id.clone(), line)).collect(),
             version: connection.git_version().and_then(|version| ServerVersion::parse(&version)),
@@ -161,7 +168,7 @@ impl Gathering {
                 return None;
             }
             let done = tokio::task::spawn_blocking(move || {
-                let done = work(&all);
+                let done = all.requests.run().gathering(|| work(&all));
                 drop(permit);
                 done
             });

@@ -113,7 +113,8 @@ impl Objects {
         if !self.next_place()? {
             return Ok(None);
         }
-        let Ok(stripped) = self.stripper.strip(object) else {
+        let (item, stripper) = (&mut self.item, &mut self.stripper);
+        let Ok(stripped) = item.run().stripping(|| stripper.strip(object)) else {
             self.unreadable += 1;
             self.bytes_dropped += object.len() as u64;
             self.item.write_all(b"null")?;

@@ -13,6 +13,7 @@ use kube::client::Body as KubeBody;
 use tokio::runtime::Handle;
 
 use super::failure::Failure;
+use super::pace::Pace;
 use crate::run::Run;
 
 /// How long nothing may come in the middle of an answer, where the server has not less to begin one.
@@ -33,7 +34,6 @@ pub struct Ask {
     pub path: String,
     accept: &'static str,
     json: Option<Vec<u8>>,
-    attempts: u32,
     /// When the item for which it is asked must be done.
     deadline: Instant,
 }
@@ -41,7 +41,7 @@ pub struct Ask {
 impl Ask {
     /// A GET of JSON.
     pub fn get(path: impl Into<String>, deadline: Instant) -> Ask {
-        Ask { path: path.into(), accept: "application/json", json: None, attempts: ATTEMPTS, deadline }
+        Ask { path: path.into(), accept: "application/json", json: None, deadline }
     }
 
     /// The same, accepting another form.
@@ -52,11 +52,6 @@ impl Ask {
     /// A POST of JSON.
     pub fn post(self, json: Vec<u8>) -> Ask {
         Ask { json: Some(json), ..self }
-    }
-
-    /// The same, sent once whatever comes: for what is behind the API server, whose failures are slow and telling.
-    pub fn once(self) -> Ask {
-        Ask { attempts: 1, ..self }
     }
 
     fn request(&self) -> Result<Request<KubeBody>, Failure> {
@@ -84,10 +79,14 @@ pub struct Answer {
     pub body: Body,
 }
 
-/// Sends requests. Clones share the connections.
+/// The right to send one request now, by the pace of the run.
+pub struct Turn(());
+
+/// Sends requests. Clones share the connections and the pace.
 #[derive(Clone)]
 pub struct Requests {
     client: kube::Client,
+    pace: Pace,
     runtime: Handle,
     run: Run,
     /// How long the server may take to begin its answer.
@@ -95,15 +94,20 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// A sender over `client`, which ends with `run`; the server may take `patience` to begin an answer. Must be made
-    /// within the runtime.
-    pub fn new(client: kube::Client, run: Run, patience: Duration) -> Requests {
-        Requests { client, runtime: Handle::current(), run, patience }
+    /// A sender over `client` at this pace, which ends with `run`; the server may take `patience` to begin an answer. Must
+    /// be made within the runtime.
+    pub fn new(client: kube::Client, pace: Pace, run: Run, patience: Duration) -> Requests {
+        Requests { client, pace, runtime: Handle::current(), run, patience }
     }
 
     /// The run that this belongs to.
     pub fn run(&self) -> &Run {
         &self.run
+    }
+
+    /// Waits for a turn. Whoever measures a request, or gives it little time, does so from here on. Blocks.
+    pub fn turn(&self) -> Result<Turn, Failure> {
+        self.wait(self.pace.turn()).map(Turn)
     }
 
     /// Sends until there is an answer with status 2xx, as often as the failure may pass. Blocks; not for the runtime's
@@ -112,25 +116,38 @@ impl Requests {
         let mut pause = PAUSE;
         let mut attempt = 1;
         loop {
-            let (failure, retry_after) = match self.send_once(ask) {
-                Ok(answer) if answer.status.is_success() => return Ok(answer),
-                Ok(answer) => refused(answer),
-                Err(failure) => (failure, None),
+            let (failure, retry_after) = match self.attempt(ask, self.turn()?) {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
             };
             let wait = retry_after.unwrap_or(pause).min(LONGEST_PAUSE);
             let left = ask.deadline.saturating_duration_since(Instant::now());
-            if !failure.passing || attempt >= ask.attempts || wait >= left {
+            if !failure.passing || attempt >= ATTEMPTS || wait >= left {
                 let tried = if attempt > 1 { format!(" (asked {attempt} times)") } else { String::new() };
                 return Err(Failure { reason: failure.reason + &tried, ..failure });
             }
-            self.sleep(wait)?;
+            self.wait(tokio::time::sleep(wait))?;
             attempt += 1;
             pause *= 2;
         }
     }
 
+    /// Sends once, and takes an answer with another status than 2xx for a failure: for what is behind the API server, whose
+    /// failures are slow and telling.
+    pub fn send_once(&self, ask: &Ask, turn: Turn) -> Result<Answer, Failure> {
+        self.attempt(ask, turn).map_err(|(failure, _)| failure)
+    }
+
+    fn attempt(&self, ask: &Ask, turn: Turn) -> Result<Answer, (Failure, Option<Duration>)> {
+        match self.send_whatever(ask, turn) {
+            Ok(answer) if answer.status.is_success() => Ok(answer),
+            Ok(answer) => Err(refused(answer)),
+            Err(failure) => Err((failure, None)),
+        }
+    }
+
     /// Sends once and gives the answer whatever its status.
-    pub fn send_once(&self, ask: &Ask) -> Result<Answer, Failure> {
+    pub fn send_whatever(&self, ask: &Ask, _turn: Turn) -> Result<Answer, Failure> {
         let request = ask.request()?;
         let asked = Instant::now();
         let limit = self.patience.min(ask.deadline.saturating_duration_since(asked));
@@ -149,10 +166,11 @@ impl Requests {
         Ok(Answer { status: head.status, headers: head.headers, latency: asked.elapsed(), body })
     }
 
-    fn sleep(&self, time: Duration) -> Result<(), Failure> {
+    /// Waits for what only takes time, unless the run is to stop.
+    fn wait(&self, what: impl Future<Output = ()>) -> Result<(), Failure> {
         self.runtime.block_on(async {
             tokio::select! {
-                () = tokio::time::sleep(time) => Ok(()),
+                () = what => Ok(()),
                 ended = self.run.stop() => Err(Failure::stopped(ended)),
             }
         })

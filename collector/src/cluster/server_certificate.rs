@@ -1,6 +1,7 @@
 //! The certificates that the API server shows, read in a handshake of our own: no credentials are sent in it, so it may
 //! go through where the chain is expired or not trusted, which is when it is needed.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::failure::Failure;
 use super::health;
 use crate::certificate;
 use crate::plan::{Cost, PlanLine};
+use crate::resolve::Resolver;
 use crate::run::Run;
 
 /// How long connecting and shaking hands may take.
@@ -102,8 +104,9 @@ async fn shake_hands(server: &Server) -> Result<Vec<CertificateDer<'static>>, Fa
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
-    let stream =
-        TcpStream::connect((server.host.as_str(), server.port)).await.map_err(|error| Failure::connection(&error))?;
+    let addresses = Resolver::of_system().addresses(&server.host).await.map_err(|error| Failure::connection(&error))?;
+    let addresses: Vec<SocketAddr> = addresses.into_iter().map(|ip| SocketAddr::new(ip, server.port)).collect();
+    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|error| Failure::connection(&error))?;
     let shaken = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let seen = std::mem::take(&mut *witness.seen.lock().unwrap_or_else(PoisonError::into_inner));
     match shaken {

@@ -130,7 +130,7 @@ impl<'a> Table<'a> {
         item.write_all(if self.rows > 0 { b",\n" } else { b"\n" })?;
         let place = self.rows;
         self.rows += 1;
-        let Some(parts) = parts(row) else {
+        let Some(parts) = item.run().stripping(|| parts(row)) else {
             return item.write_all(b"null");
         };
         item.write_all(&parts.without_object)?;

@@ -8,6 +8,7 @@ use kube::client::Body;
 use serde_json::Value;
 
 use crate::cluster::failure::Failure;
+use crate::cluster::pace::Pace;
 
 /// How long one request may take.
 const TIME: Duration = Duration::from_secs(10);
@@ -20,17 +21,24 @@ const ATTEMPTS: u32 = 4;
 #[derive(Clone)]
 pub struct Api {
     client: kube::Client,
+    pace: Pace,
 }
 
 impl Api {
-    /// Requests over this client.
-    pub fn new(client: kube::Client) -> Api {
-        Api { client }
+    /// Requests over this client, at this pace.
+    pub fn new(client: kube::Client, pace: Pace) -> Api {
+        Api { client, pace }
     }
 
-    /// The client, for what is more than a request.
-    pub fn client(&self) -> kube::Client {
+    /// The client once it may send a request, for what is more than one.
+    pub async fn client(&self) -> kube::Client {
+        self.pace.turn().await;
         self.client.clone()
+    }
+
+    /// The namespace of the kubeconfig's context.
+    pub fn default_namespace(&self) -> &str {
+        self.client.default_namespace()
     }
 
     /// Reads an object or a list.
@@ -38,8 +46,15 @@ impl Api {
         self.send(Method::GET, path, None, "").await
     }
 
-    /// Whether a path answers at all, whatever with; for what is behind the API server, whose answers are not JSON.
-    pub async fn reach(&self, path: &str) -> Result<(), Failure> {
+    /// Whether a path answers at all within that time, whatever with; for what is behind the API server, whose answers are
+    /// not JSON.
+    pub async fn reach(&self, path: &str, within: Duration) -> Result<(), Failure> {
+        self.pace.turn().await;
+        let late = |_| Failure::timeout(format!("no answer within {} s", within.as_secs()));
+        tokio::time::timeout(within, self.reach_once(path)).await.map_err(late)?
+    }
+
+    async fn reach_once(&self, path: &str) -> Result<(), Failure> {
         let request = Request::get(path).body(Body::empty()).map_err(|error| Failure::connection(&error))?;
         let response = self.client.send(request).await.map_err(|error| Failure::connection(&error))?;
         let status = response.status();
@@ -80,6 +95,7 @@ impl Api {
         let mut pause = Duration::from_millis(300);
         let mut attempt = 1;
         loop {
+            self.pace.turn().await;
             let sent = tokio::time::timeout(TIME, self.send_once(&method, path, body, kind)).await;
             let failure = match sent {
                 Ok(Ok(value)) => return Ok(value),

@@ -22,7 +22,7 @@ pub struct Options {
 pub async fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<bool> {
     let connection = cluster::connect(&options.cluster).await?;
     let default = connection.client.default_namespace().to_owned();
-    let api = Api::new(connection.client);
+    let api = Api::new(connection.client, connection.pace);
     let (found, refused) = leftovers(&api, options.node_namespace.as_deref(), &default).await;
     let failed = remove(&api, found.clone()).await;
     report(&found, &failed, &refused, out)?;

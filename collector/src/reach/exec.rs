@@ -45,10 +45,11 @@ pub struct Exec<'a> {
 /// Runs the collector and takes its items in. An error means that it was not begun: nothing came, and another way may be
 /// taken.
 pub async fn collect(api: &Api, run: &Run, exec: Exec<'_>) -> Result<Taken, Failure> {
+    let client = api.client().await;
     let begin_by = (Instant::now() + BEGIN).min(exec.deadline);
     let late = || Failure::timeout(format!("exec did not begin within {} s", BEGIN.as_secs()));
     let mut process = tokio::select! {
-        process = timeout_at(begin_by, begin(api, &exec)) => process.map_err(|_| late())??,
+        process = timeout_at(begin_by, begin(client, &exec)) => process.map_err(|_| late())??,
         ended = run.stop() => return Err(Failure::stopped(ended)),
     };
     let (Some(mut stdout), Some(stderr)) = (process.stdout(), process.stderr()) else {
@@ -66,8 +67,8 @@ pub async fn collect(api: &Api, run: &Run, exec: Exec<'_>) -> Result<Taken, Fail
     Ok(exchange(run, exec, process, stdout, said).await)
 }
 
-async fn begin(api: &Api, exec: &Exec<'_>) -> Result<AttachedProcess, Failure> {
-    let pods: kube::Api<Pod> = kube::Api::namespaced(api.client(), exec.namespace);
+async fn begin(client: kube::Client, exec: &Exec<'_>) -> Result<AttachedProcess, Failure> {
+    let pods: kube::Api<Pod> = kube::Api::namespaced(client, exec.namespace);
     let params = AttachParams::default().container(CONTAINER).stdin(true).stdout(true).stderr(true);
     let params = params.max_stdin_buf_size(BUFFER).max_stdout_buf_size(BUFFER).max_stderr_buf_size(BUFFER);
     pods.exec(exec.pod, &exec.command, &params).await.map_err(|error| of_kube(&error))
@@ -85,7 +86,7 @@ async fn exchange(
     let (sender, mut incoming) = Incoming::pipe();
     let taking = {
         let (run, node) = (run.clone(), exec.node.to_owned());
-        tokio::task::spawn_blocking(move || take_in(&run, &node, &mut incoming))
+        tokio::task::spawn_blocking(move || run.gathering(|| take_in(&run, &node, &mut incoming)))
     };
     let mut stdin = process.stdin();
     let send = async {

@@ -189,7 +189,7 @@ async fn take(
     let (sender, mut incoming) = Incoming::pipe();
     let taking = {
         let (run, node) = (reach.run.clone(), node.name.clone());
-        tokio::task::spawn_blocking(move || take_in(&run, &node, &mut incoming))
+        tokio::task::spawn_blocking(move || run.gathering(|| take_in(&run, &node, &mut incoming)))
     };
     let mut ended = None;
     let mut confirmed = 0;

@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::api::Api;
+pub use self::api::Api;
 use self::created::{Created, Gone};
 use self::exec::Exec;
 pub use self::node::Wanted;
@@ -94,10 +94,9 @@ pub fn record_unreachable(run: &Run, error: &anyhow::Error) {
 
 /// Reaches the nodes that are wanted. What went wrong is said in each node's record; nodes without their items are noted
 /// in the run.
-pub async fn collect(run: &Run, options: &Options, programs: Programs, client: kube::Client, server: String) {
+pub async fn collect(run: &Run, options: &Options, programs: Programs, api: Api, server: String) {
     let Some(wanted) = options.nodes.as_ref() else { return };
-    let namespace = options.node_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let api = Api::new(client);
+    let namespace = options.node_namespace.clone().unwrap_or_else(|| api.default_namespace().to_owned());
     let (nodes, missing) = match node::list(&api, wanted).await {
         Ok(found) => found,
         Err(failure) => {
@@ -366,12 +365,7 @@ impl Reach {
         let Ready::Silent(since) = node.ready else { return None };
         let since = since.map_or_else(|| "ever".to_owned(), |since| since.to_string());
         let path = format!("/api/v1/nodes/{}/proxy/healthz", node.name);
-        let answered = tokio::time::timeout(ANSWER, self.api.reach(&path)).await;
-        let why = match answered {
-            Ok(Ok(())) => return None,
-            Ok(Err(failure)) => failure.reason,
-            Err(_) => format!("no answer within {} s", ANSWER.as_secs()),
-        };
+        let why = self.api.reach(&path, ANSWER).await.err()?.reason;
         let reason = format!(
             "the node is NotReady, its kubelet has been silent since {since}, and does not answer the API server: {why}"
         );

@@ -19,6 +19,8 @@ use serde_json::json;
 use super::api::Api;
 use super::digest;
 use super::mailbox::{CHUNK, CONFIRMED, LAST, SENT};
+use crate::cluster::client::client;
+use crate::cluster::pace::Pace;
 
 /// How items are sent back, in a pod of `--nodes`.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,6 +51,8 @@ const CHUNK_AGE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long a chunk may wait to be confirmed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Requests a second at most. A chunk takes one, and four a second until it was taken out.
+const ASKS: u32 = 10;
 /// What is kept of the frames, to compose the digest from.
 const KEPT: usize = 16 << 20;
 
@@ -199,6 +203,6 @@ impl Options {
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         config.connect_timeout = Some(ANSWER);
         config.default_retry = false;
-        Ok(Api::new(kube::Client::try_from(config)?))
+        Ok(Api::new(client(&config)?, Pace::new(ASKS)))
     }
 }

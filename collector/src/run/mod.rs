@@ -6,6 +6,7 @@
 
 pub mod capped;
 pub mod command;
+pub mod costs;
 pub mod enter_root;
 pub mod finish;
 pub mod lazy;
@@ -21,11 +22,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bundle::manifest::{Clock, Cluster, Ended, Host, ItemStatus, LimitHit, Scope, Source, Symptom};
+use bundle::write::spent::noted;
 use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemWriter, WriteError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::plan::PlanLine;
+pub use costs::Costs;
 pub use limits::Limits;
 pub use progress::Progress;
 
@@ -64,6 +67,8 @@ struct Shared {
     progress: Progress,
     notes: Mutex<Notes>,
     limits: Limits,
+    /// Where it is noted what the run costs, if that is wanted.
+    costs: Option<Arc<Costs>>,
     /// Content of nodes so far. A run reads one node itself; others are read by collectors with a bound of their own.
     of_node: AtomicU64,
 }
@@ -83,6 +88,17 @@ pub(crate) struct Notes {
 impl Run {
     /// A run that writes with `writer` and ends after `budget`.
     pub fn new(writer: BundleWriter, budget: Duration, limits: Limits, progress: Progress) -> Run {
+        Run::with_costs(writer, budget, limits, progress, None)
+    }
+
+    /// The same, noting what it costs.
+    pub fn with_costs(
+        writer: BundleWriter,
+        budget: Duration,
+        limits: Limits,
+        progress: Progress,
+        costs: Option<Arc<Costs>>,
+    ) -> Run {
         let (stop, _) = watch::channel(None);
         let shared = Shared {
             writer,
@@ -92,9 +108,20 @@ impl Run {
             progress,
             notes: Mutex::default(),
             limits,
+            costs,
             of_node: AtomicU64::new(0),
         };
         Run { shared: Arc::new(shared) }
+    }
+
+    /// Does the work of a thread that gathers items.
+    pub fn gathering<T>(&self, work: impl FnOnce() -> T) -> T {
+        noted(self.shared.costs.as_ref().map(|costs| &costs.gathering), work)
+    }
+
+    /// Takes out of an object what is not collected.
+    pub fn stripping<T>(&self, work: impl FnOnce() -> T) -> T {
+        noted(self.shared.costs.as_ref().map(|costs| &costs.strip), work)
     }
 
     /// When the run began, by this machine's clock.
@@ -258,6 +285,11 @@ impl Item {
     /// Says that the item was asked for at this moment, where that was before its first byte came.
     pub fn asked_at(&mut self, started: Timestamp) {
         self.writer.asked_at(started);
+    }
+
+    /// The run that it belongs to.
+    pub fn run(&self) -> &Run {
+        &self.run
     }
 
     /// Bytes of content so far.
