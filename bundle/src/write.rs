@@ -6,6 +6,7 @@
 //! is that an item larger than the memory budget is written twice, compressed, once into its spill file.
 
 mod absorb;
+mod compressor;
 pub(crate) mod entry;
 mod error;
 pub mod frames;
@@ -326,7 +327,7 @@ impl BundleWriter {
     }
 
     /// Compresses an entry within this bundle's budget.
-    pub(crate) fn packer(&self) -> Packer<Spool> {
+    pub(crate) fn packer(&self) -> Packer {
         Packer::new(Spool::new(&self.shared.budget))
     }
 

@@ -2,12 +2,14 @@
 
 use std::io::{self, Read, Seek, Write};
 
-use flate2::write::DeflateEncoder;
-use flate2::{Compression, Crc};
+use flate2::Crc;
 use serde::{Deserialize, Serialize};
 use zip::read::read_zipfile_from_stream;
 use zip::result::{ZipError, ZipResult};
 use zip::{DateTime, ZipWriter};
+
+use super::compressor::Compressor;
+use super::spool::Spool;
 
 /// What the archive says of an entry. Every entry is below 4 GiB ([`super::MAX_ITEM`]), so none needs zip64 sizes of
 /// its own; the archive's directory gets zip64 where there are many entries or they lie beyond 4 GiB.
@@ -21,15 +23,16 @@ pub(crate) struct Sizes {
 }
 
 /// Compresses one entry into a place of its own.
-pub(crate) struct Packer<W: Write> {
-    encoder: DeflateEncoder<W>,
+pub(crate) struct Packer {
+    compressor: Compressor,
+    place: Spool,
     crc: Crc,
     bytes: u64,
 }
 
-impl<W: Write> Packer<W> {
-    pub(crate) fn new(place: W) -> Packer<W> {
-        Packer { encoder: DeflateEncoder::new(place, Compression::default()), crc: Crc::new(), bytes: 0 }
+impl Packer {
+    pub(crate) fn new(place: Spool) -> Packer {
+        Packer { compressor: place.compressor(), place, crc: Crc::new(), bytes: 0 }
     }
 
     /// Bytes that were taken.
@@ -38,20 +41,20 @@ impl<W: Write> Packer<W> {
     }
 
     pub(crate) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.encoder.write_all(bytes)?;
+        self.compressor.put(bytes, &mut self.place)?;
         self.crc.update(bytes);
         self.bytes += bytes.len() as u64;
         Ok(())
     }
 
     /// The place with everything in it, at its end.
-    pub(crate) fn finish(mut self) -> io::Result<(W, Sizes)> {
-        self.encoder.try_finish()?;
+    pub(crate) fn finish(mut self) -> io::Result<(Spool, Sizes)> {
+        let compressed = self.compressor.finish(&mut self.place)?;
         let too_large = |_| io::Error::new(io::ErrorKind::FileTooLarge, "an entry may have 4 GB");
-        let compressed = u32::try_from(self.encoder.total_out()).map_err(too_large)?;
+        let compressed = u32::try_from(compressed).map_err(too_large)?;
         let bytes = u32::try_from(self.bytes).map_err(too_large)?;
         let sizes = Sizes { crc: self.crc.sum(), compressed, bytes, deflated: true };
-        Ok((self.encoder.finish()?, sizes))
+        Ok((self.place, sizes))
     }
 }
 

@@ -28,7 +28,7 @@ struct Item {
     ticket: u64,
     draft: ItemDraft,
     path: String,
-    packer: Packer<Spool>,
+    packer: Packer,
     filter: Box<dyn ItemFilter>,
     filtered: Vec<u8>,
     hash: Sha256,

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::compressor::{Compressor, Compressors};
+
 /// Memory is taken from the budget in steps of this size, so that few large items do not ask it for every write.
 const STEP: u64 = 64 << 10;
 
@@ -17,12 +19,19 @@ pub(super) struct Budget {
     used: AtomicU64,
     spilled: AtomicU64,
     folder: Option<PathBuf>,
+    compressors: Arc<Compressors>,
 }
 
 impl Budget {
     /// A budget of `memory` bytes; beyond it items spill into `folder`, or the system's folder for temporary files.
     pub(super) fn new(memory: u64, folder: Option<PathBuf>) -> Arc<Budget> {
-        Arc::new(Budget { memory, used: AtomicU64::new(0), spilled: AtomicU64::new(0), folder })
+        Arc::new(Budget {
+            memory,
+            used: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
+            folder,
+            compressors: Arc::default(),
+        })
     }
 
     /// Bytes in memory and in spill files.
@@ -51,15 +60,11 @@ impl Budget {
 }
 
 /// A buffer that turns into a file when the budget is spent.
-///
-/// After a failure, which the writer of the item was told of, it swallows what still comes: the compressor on top
-/// flushes itself when it is dropped, and must find a place for it.
 #[derive(Debug)]
 pub(crate) struct Spool {
     place: Place,
     budget: Arc<Budget>,
     taken: u64,
-    failed: bool,
 }
 
 #[derive(Debug)]
@@ -110,7 +115,12 @@ impl Pieces {
 
 impl Spool {
     pub(super) fn new(budget: &Arc<Budget>) -> Spool {
-        Spool { place: Place::Memory(Pieces::default()), budget: budget.clone(), taken: 0, failed: false }
+        Spool { place: Place::Memory(Pieces::default()), budget: budget.clone(), taken: 0 }
+    }
+
+    /// A compressor, of those that all items share.
+    pub(super) fn compressor(&self) -> Compressor {
+        Compressor::of(&self.budget.compressors)
     }
 
     /// Makes sure that there is room in memory for one more byte; moves to a file where there is none.
@@ -175,12 +185,7 @@ impl Drop for Spool {
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.failed {
-            return Ok(bytes.len());
-        }
-        let result = self.put(bytes);
-        self.failed = result.is_err();
-        result
+        self.put(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
