@@ -186,9 +186,9 @@ pub struct Findings {
     /// What the sender says is broken, and what the bundle says to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symptom: Option<SymptomAnswer>,
-    /// Root causes, ranked. Until causes are computed: the findings by severity, confidence and scope.
+    /// Root causes: findings that no other explains, in the order of the worst that each explains.
     pub causes: Vec<Cause>,
-    /// All findings, in the order of causes.
+    /// All findings, by severity, confidence and scope.
     pub findings: Vec<Finding>,
     /// Rules that looked and found nothing wrong.
     pub passed: Vec<Passed>,

@@ -1,5 +1,6 @@
 //! The summary in the terminal: the verdict, the causes, the gaps; the files say the rest.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::escape::visible;
@@ -102,6 +103,11 @@ fn causes(findings: &Findings, out: &mut dyn Write) -> io::Result<()> {
         let finding = findings.findings.iter().find(|f| f.rule == cause.rule && f.scope == cause.scope);
         if let Some(citation) = finding.and_then(|finding| finding.evidence.first()) {
             writeln!(out, "          {}: {}", line(&place_name(citation)), line(&citation.text))?;
+        }
+        let effects: BTreeSet<&str> = group.iter().flat_map(|cause| &cause.explains).map(String::as_str).collect();
+        if !effects.is_empty() {
+            let effects: Vec<&str> = effects.into_iter().collect();
+            writeln!(out, "          {}", line(&format!("explains {}", effects.join(", "))))?;
         }
         if !others.is_empty() {
             let places: Vec<String> = others.iter().map(|cause| cause.scope.to_string()).collect();

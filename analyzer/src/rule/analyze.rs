@@ -9,6 +9,7 @@ use minijinja::Value;
 use rayon::prelude::*;
 
 use super::availability::Availability;
+use super::causes::causes;
 use super::context::{Shared, SubjectContext};
 use super::evidence_id::serves;
 use super::judge::{judge, selects};
@@ -17,7 +18,7 @@ use super::verdict::verdict;
 use super::{Rule, RuleSet};
 use crate::facts::{Facts, Subjects, node};
 use crate::finding::{
-    BundleSummary, Cause, FINDINGS_FORMAT, Finding, Findings, Health, Outcome, Subject, SubjectKind, Verdict,
+    BundleSummary, FINDINGS_FORMAT, Finding, Findings, Health, Outcome, Subject, SubjectKind, Verdict,
 };
 use crate::pattern::message::MessageIndex;
 use crate::pattern::{PatternSet, PatternValue, scan};
@@ -45,7 +46,7 @@ pub fn analyze(facts: &Facts, rules: &RuleSet, options: &Options) -> Findings {
         tally.report(rule, &mut findings);
     }
     findings.findings.sort_by_cached_key(rank);
-    findings.causes = findings.findings.iter().map(cause).collect();
+    findings.causes = causes(&findings.findings);
     findings.not_judged = not_judged(facts, &rules);
     findings.verdict = verdict(&findings);
     findings.symptom = facts.symptom().map(|said| symptom::answer(said, facts, &shared.messages, &rules, &findings));
@@ -182,17 +183,6 @@ fn rank(
     finding: &Finding,
 ) -> (Reverse<crate::finding::Severity>, Reverse<crate::finding::Confidence>, Subject, String) {
     (Reverse(finding.severity), Reverse(finding.confidence), finding.scope.clone(), finding.rule.clone())
-}
-
-fn cause(finding: &Finding) -> Cause {
-    Cause {
-        rule: finding.rule.clone(),
-        severity: finding.severity,
-        confidence: finding.confidence,
-        scope: finding.scope.clone(),
-        message: finding.message.clone(),
-        explains: Vec::new(),
-    }
 }
 
 /// Evidence that is there and that no rule asks for.

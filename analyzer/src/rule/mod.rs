@@ -22,6 +22,7 @@ pub mod analyze;
 mod availability;
 mod builtin;
 pub mod case;
+mod causes;
 mod compile;
 mod context;
 pub mod diagnostic;
