@@ -1,8 +1,9 @@
 //! `dossier path` as its users run it, on a bundle that the collector wrote of a real node.
 
+mod four_nodes;
 mod samples;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::Value;
@@ -18,7 +19,11 @@ fn run(name: &str, arguments: &[&str]) -> Output {
 
 /// The answer as JSON, held against its schema.
 fn ask(name: &str, arguments: &[&str]) -> Value {
-    let output = run(name, &[arguments, &["--json"]].concat());
+    ask_at(&sample(name), arguments)
+}
+
+fn ask_at(bundle: &Path, arguments: &[&str]) -> Value {
+    let output = analyzer().arg("path").arg(bundle).args(arguments).arg("--json").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -169,7 +169,7 @@ impl Shared {
         let health = facts.services().all.iter().filter(|service| service.health_check_node_port != 0);
         Shared {
             nodes: facts.node_names().iter().filter_map(address).collect(),
-            api_servers: api_servers(facts),
+            api_servers: world.api_servers().to_vec(),
             dns: dns(facts),
             kubernetes: service_addresses(facts, "default", "kubernetes", 443),
             node_ports: node_ports.collect(),
@@ -182,17 +182,6 @@ impl Shared {
 fn has_endpoints(facts: &Facts, service: &Service) -> bool {
     let mut slices = facts.slices().of_service(&service.namespace, &service.name);
     slices.any(|slice| slice.endpoints.iter().any(|endpoint| endpoint.ready))
-}
-
-/// The endpoints of default/kubernetes are the API servers' own addresses.
-fn api_servers(facts: &Facts) -> Vec<(IpAddr, u16)> {
-    let slices = facts.slices().of_service(&Arc::from("default"), &Arc::from("kubernetes"));
-    let of_slice = slices.flat_map(|slice| {
-        let port = slice.ports.first().map_or(6443, |port| port.number);
-        let addresses = slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-        addresses.filter_map(move |text| Some((text.parse().ok()?, port)))
-    });
-    of_slice.collect()
 }
 
 fn service_addresses(facts: &Facts, namespace: &str, name: &str, port: u16) -> Vec<(IpAddr, u16)> {

@@ -15,6 +15,7 @@ use netpath::walk::{Delivery, Entry, Outcome, Verdict, explore};
 use super::answer::Direction;
 use super::flight::{Arrival, Flight, Leg, Remark, Station, Trail};
 use super::gate::{self, Gate};
+use super::observed;
 use super::world::{Place, World};
 use crate::citation::Citation;
 use crate::facts::node::sockets::Listening;
@@ -374,6 +375,9 @@ impl Journey<'_> {
                 flights.push(Flight { arrival: Some(arrival.clone()), ..flight });
             }
         }
+        if let End::Process(node) = end {
+            flights.extend(observed::lost_on_the_way(self.world, &self.packet, node, &mut trail));
+        }
         let before = flights.len();
         self.begin_reply(station, &arrival, end, trail, flights);
         for flight in flights.iter_mut().skip(before) {
@@ -614,7 +618,7 @@ pub fn bridge_ports(node: &Node, bridge: &str, packet: &Packet) -> Option<Entry>
     Some(Entry::Bridged { input, output })
 }
 
-fn ended(trail: Trail, verdict: Verdict, sees: ClientSees, why: String) -> Flight {
+pub fn ended(trail: Trail, verdict: Verdict, sees: ClientSees, why: String) -> Flight {
     Flight { trail, verdict, sees, why, arrival: None, cited: None, stopped_by_leg: false, closed: None }
 }
 
@@ -659,7 +663,7 @@ fn remark(trail: &Trail, at: &str, line: netpath::source::Cited) -> Remark {
 }
 
 /// A citation of the analyzer, as netpath writes them.
-fn cited(citation: &Citation) -> netpath::source::Cited {
+pub fn cited(citation: &Citation) -> netpath::source::Cited {
     let line = citation.line.and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
     let origin = match &citation.pointer {
         Some(pointer) => netpath::source::Origin::json(&citation.path, line, pointer.as_str()),

@@ -7,6 +7,7 @@
 //! flight.rs     one course of a journey
 //! overlay.rs    what carries packets between nodes
 //! gate.rs       what decides beside nodes: policies, and a cloud's security groups
+//! observed.rs   what was tried while the bundle was gathered
 //! verdict.rs    from all courses to one answer, with the fix tried out
 //! answer.rs     the contract of `--json`
 //! drawing.rs    the answer for people
@@ -23,6 +24,7 @@ mod flight;
 mod gate;
 pub mod intake;
 mod journey;
+mod observed;
 mod overlay;
 pub mod question;
 mod verdict;

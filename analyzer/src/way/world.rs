@@ -25,6 +25,7 @@ pub enum Place {
 pub struct World<'a> {
     facts: &'a Facts,
     addresses: Arc<HashMap<IpAddr, Place>>,
+    api_servers: Arc<[(IpAddr, u16)]>,
     /// Nodes with a change that is being tried.
     changed: BTreeMap<Arc<str>, Arc<Node>>,
     /// Gates with a change that is being tried, which was judged again and lets the packet pass.
@@ -34,7 +35,13 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     /// Indexes who has which address.
     pub fn new(facts: &'a Facts) -> World<'a> {
-        World { facts, addresses: Arc::new(index(facts)), changed: BTreeMap::new(), opened: BTreeSet::new() }
+        World {
+            facts,
+            addresses: Arc::new(index(facts)),
+            api_servers: api_servers(facts),
+            changed: BTreeMap::new(),
+            opened: BTreeSet::new(),
+        }
     }
 
     /// The same world with one node changed.
@@ -61,6 +68,7 @@ impl<'a> World<'a> {
         World {
             facts: self.facts,
             addresses: self.addresses.clone(),
+            api_servers: self.api_servers.clone(),
             changed: self.changed.clone(),
             opened: self.opened.clone(),
         }
@@ -79,6 +87,11 @@ impl<'a> World<'a> {
     /// Whose an address is. An address that several nodes have is nobody's.
     pub fn place_of(&self, address: IpAddr) -> Option<&Place> {
         self.addresses.get(&address)
+    }
+
+    /// The addresses and ports of the API servers.
+    pub fn api_servers(&self) -> &[(IpAddr, u16)] {
+        &self.api_servers
     }
 
     /// The node whose pod network an address is in, by the API.
@@ -121,6 +134,17 @@ impl<'a> World<'a> {
     pub fn listening_in_pod(&self, pod: &Pod, protocol: &str, address: IpAddr, port: u16) -> Option<Listening> {
         Some(self.facts.node_files(&pod.node)?.pod_sockets(pod.uid)?.listening(protocol, address, port))
     }
+}
+
+/// The endpoints of default/kubernetes are the API servers' own addresses.
+fn api_servers(facts: &Facts) -> Arc<[(IpAddr, u16)]> {
+    let slices = facts.slices().of_service(&Arc::from("default"), &Arc::from("kubernetes"));
+    let of_slice = slices.flat_map(|slice| {
+        let port = slice.ports.first().map_or(6443, |port| port.number);
+        let addresses = slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        addresses.filter_map(move |text| Some((text.parse().ok()?, port)))
+    });
+    of_slice.collect()
 }
 
 fn index(facts: &Facts) -> HashMap<IpAddr, Place> {

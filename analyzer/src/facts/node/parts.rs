@@ -19,6 +19,7 @@ use super::kubelet::{self, Kubelet};
 use super::link::{self, Link, Route};
 use super::resolver::Resolver;
 use super::sandbox::{self, Sandboxes};
+use super::selftest;
 use super::sockets::{self, Sockets};
 use super::store::Store;
 use super::sysctl::{self, Sysctls};
@@ -239,6 +240,16 @@ impl NodeFacts {
     /// What kube-proxy made of the Services, beside what the API says.
     pub fn proxy_chains(&self, facts: &Facts) -> Option<&[Checked]> {
         self.proxy_chains.get_or_init(|| proxy_chains::check(facts, self)).as_deref()
+    }
+
+    /// How the API server's own requests to the kubelet were lost, if they were: in a word, and the requests.
+    pub fn selftest_lost(&self) -> Option<(String, Citation)> {
+        let read = |path: &Arc<str>, bytes: &[u8]| {
+            let lost =
+                |selftest: selftest::Selftest| selftest.lost(path).map(|(word, citation)| (word.to_owned(), citation));
+            selftest::parse(bytes).map(lost)
+        };
+        self.folder.parsed(selftest::EVIDENCE, read)?
     }
 
     /// The sockets of the node itself that take what comes. None where they were not collected whole.

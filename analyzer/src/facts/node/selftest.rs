@@ -69,6 +69,13 @@ impl Selftest {
             .into_value()
     }
 
+    /// Where no try got through to the kubelet: `timeout`, `refused` or `no-route`, and the tries. Other failures, such as a
+    /// lack of permission, say nothing about packets.
+    pub fn lost(&self, path: &Arc<str>) -> Option<(&str, Citation)> {
+        let verdict = self.verdict().filter(|word| matches!(*word, "timeout" | "refused" | "no-route"))?;
+        Some((verdict, self.citation(path)))
+    }
+
     fn verdict(&self) -> Option<&str> {
         let first = self.tries.first()?;
         self.tries.iter().all(|one| one.verdict == first.verdict).then_some(&*first.verdict)
