@@ -3,6 +3,7 @@
 use minijinja::Value;
 
 use super::address_plan::{duplicate, overlap, range};
+use super::cloud::{api_access, peers};
 use super::{Facts, api_health, config_map, event, flannel, nnc, node_root, policy, provider, tunnel};
 use crate::citation::Citation;
 use crate::fact::{Fact, Fields};
@@ -39,6 +40,12 @@ pub static SHAPE: RecordShape = RecordShape {
             "warnings",
             Shape::Map(&Shape::List(&Shape::Record(&event::SHAPE))),
             "Events that are warnings, by reason, the oldest first: warnings.FailedCreatePodSandBox.",
+        ),
+        Field::record("tke", &api_access::SHAPE, "What Tencent Cloud says of it, where it is TKE's."),
+        Field::of(
+            "peers",
+            list(&Shape::Record(&peers::SHAPE)),
+            "Networks beyond its own that routes and the symptom name, and what security groups make of packets between them.",
         ),
         Field::record("policy", &policy::SHAPE, "Network policies, and what enforces them."),
         Field::record("api", &api_health::SHAPE, "What the API server says of itself."),
@@ -85,6 +92,8 @@ impl Fields for ClusterFact {
             "subnets" => Some(self.0.subnet_states().iter().map(nnc::SubnetState::value).collect()),
             "config_maps" => Some(config_map::values(&self.0)),
             "warnings" => Some(event::values_of_warnings(&self.0)),
+            "tke" => api_access::value(&self.0),
+            "peers" => Some(peers::values(&self.0)),
             "policy" => Some(policy::value(&self.0)),
             "api" => Some(api_health::value(&self.0)),
             "tunnel_autoscaler" => tunnel::autoscaler(&self.0),

@@ -34,6 +34,7 @@ pub static SHAPE: RecordShape = RecordShape {
             "passes_to_target",
             "Whether nodes take what its load balancer passes whatever their groups say (TKE's pass-to-target).",
         ),
+        Field::scalar("groups_known", "Whether any security group is known."),
         Field::of("extents", machine::LIST, "What the groups make of its clients, for nodes whose groups differ."),
     ],
 };
@@ -50,6 +51,7 @@ pub fn value(facts: &Facts, service: &Service) -> Value {
         .with("public", exposed.public)
         .with("direct_access", service.annotation_is("service.cloud.tencent.com/direct-access", "true"))
         .with("passes_to_target", exposed.passes_to_target())
+        .with("groups_known", !facts.clouds().is_empty())
         .with("extents", exposed.extents())
         .into_value()
 }

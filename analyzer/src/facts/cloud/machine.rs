@@ -100,7 +100,7 @@ impl Asked<'_> {
             let judge = |flow: &CloudFlow| clouds.azure.judge_at(machine, &self.directed(flow), self.way);
             all.push(("azure", Extent::of(&self.span, &clouds.azure.marks(machine), judge)));
         }
-        if !clouds.tencent.is_empty() {
+        if !clouds.tencent.is_empty() || matches!(self.site, Site::Groups(_)) {
             all.push(("tencent", self.of_tencent(clouds)));
         }
         all
@@ -134,7 +134,8 @@ impl Asked<'_> {
         self.answers(facts).into_iter().map(|(provider, extent)| self.value(provider, extent)).collect()
     }
 
-    fn value(&self, provider: &str, extent: Extent) -> Value {
+    /// One answer as a value.
+    pub fn value(&self, provider: &str, extent: Extent) -> Value {
         let verdict = extent.word();
         let Extent { accepted, dropped, open, partial } = extent;
         let example = if verdict == "depends" { open.or(dropped) } else { dropped };

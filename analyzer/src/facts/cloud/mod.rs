@@ -8,9 +8,10 @@
 //! api_access.rs    to TKE's API server from the Internet and from the VPC
 //! ```
 
+pub mod api_access;
 pub mod exposed;
 pub mod machine;
-
+pub mod peers;
 pub mod tke;
 
 use std::sync::Arc;
