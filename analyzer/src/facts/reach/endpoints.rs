@@ -30,8 +30,19 @@ pub struct Stop {
     pub node: Arc<str>,
     /// The packet that stands for it.
     pub walked: Arc<Walked>,
-    /// Whether the same line stops what is sent to any pod there: no matter of this endpoint then.
-    pub general: bool,
+    /// What the line that decides is about.
+    pub about: About,
+}
+
+/// What a line is about that stops what is sent to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// This endpoint, or its port.
+    Endpoint,
+    /// Any pod there: no matter of this endpoint.
+    Everything,
+    /// Who is let in by policies, which a network plugin carries out there.
+    Policies,
 }
 
 /// What nodes make of packets to endpoints.
@@ -149,12 +160,18 @@ impl OnNode<'_> {
             reach.doubts.entry(self.name.clone()).or_insert(why);
             return;
         }
-        let general = self.stops_any(sender, at, &walked);
+        let about = if walked.owner().enforces_policies() {
+            About::Policies
+        } else if self.stops_any(sender, at, &walked) {
+            About::Everything
+        } else {
+            About::Endpoint
+        };
         let walked = Arc::new(walked);
         for key in keys {
             let stops = reach.stops.entry(**key).or_default();
             if stops.iter().all(|stop| stop.node != *self.name) {
-                stops.push(Stop { node: self.name.clone(), walked: walked.clone(), general });
+                stops.push(Stop { node: self.name.clone(), walked: walked.clone(), about });
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::facts::Facts;
 use crate::facts::node::CITED_LINE;
 use crate::facts::pod::Pod;
 use crate::facts::pod::listening::{self, Ear};
-use crate::facts::reach::endpoints::Stop;
+use crate::facts::reach::endpoints::{About, Stop};
 use crate::facts::reach::walk;
 use crate::shape::{Field, RecordShape, Shape};
 
@@ -25,6 +25,10 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::scalar(
             "general",
             "How many are stopped by a line that stops what is sent to any pod there, which is no matter of the Service.",
+        ),
+        Field::scalar(
+            "by_policy",
+            "How many policies keep from the pods that stand for clients, which is no matter of the endpoint either.",
         ),
         Field::scalars("doubts", "What is not known of the ways to the others."),
         Field::scalars("unheard", "Of which others it is not known whether they listen, and why."),
@@ -70,6 +74,7 @@ pub fn value(facts: &Facts, service: &Service) -> Value {
         .with("judged", tally.judged)
         .with("dead", tally.dead)
         .with("general", tally.general)
+        .with("by_policy", tally.by_policy)
         .with("doubts", facts.endpoint_reach().doubts().take(DOUBTS).collect::<Vec<_>>())
         .with("unheard", tally.unheard)
         .into_value()
@@ -79,6 +84,7 @@ pub fn value(facts: &Facts, service: &Service) -> Value {
 struct Tally {
     judged: usize,
     general: usize,
+    by_policy: usize,
     dead: Vec<Value>,
     unheard: Vec<String>,
 }
@@ -88,14 +94,17 @@ impl Tally {
         let Some(number) = protocol::number(&port.protocol) else { return };
         self.judged += 1;
         let stops = facts.endpoint_reach().stops(&(ready.address, number, ready.port));
-        let own: Vec<&Stop> = stops.iter().filter(|stop| !stop.general).collect();
+        let own: Vec<&Stop> = stops.iter().filter(|stop| stop.about == About::Endpoint).collect();
         if let Some(first) = own.first() {
             let from = own.iter().map(|stop| Value::from(stop.node.clone())).collect();
             self.dead.push(stopped(port, ready, pod, first, from));
             return;
         }
-        if !stops.is_empty() {
-            self.general += 1;
+        if let Some(other) = stops.first() {
+            match other.about {
+                About::Policies => self.by_policy += 1,
+                _ => self.general += 1,
+            }
             return;
         }
         // A program may open a UDP socket when it pleases.
