@@ -77,3 +77,8 @@ fn the_manifests_of_deploy_read_the_cluster_and_its_nodes() {
 fn a_node_that_is_gone_gets_no_pod_and_its_command_is_printed() {
     is_ok("a node that is gone gets no pod and its command is printed");
 }
+
+#[test]
+fn the_report_of_a_broken_cluster_says_what_is_broken_and_what_is_missing() {
+    is_ok("the report of a broken cluster says what is broken and what is missing");
+}

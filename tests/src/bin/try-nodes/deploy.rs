@@ -16,11 +16,13 @@ pub const KUBELETS: [&str; 4] =
     ["node.kubelet.configz", "node.kubelet.stats", "node.log.kubelet-query", "selftest.kubelet-proxy"];
 const NODES: [&str; 2] = ["quay-1", "quay-2"];
 
-fn apply(cluster: &Cluster, file: &str) -> Result<()> {
+/// Applies a manifest of `deploy/`.
+pub fn apply(cluster: &Cluster, file: &str) -> Result<()> {
     cluster.kubectl(&["apply", "-f", &path(file)])
 }
 
-fn delete(cluster: &Cluster, file: &str) -> Result<()> {
+/// Removes what it made.
+pub fn delete(cluster: &Cluster, file: &str) -> Result<()> {
     cluster.kubectl(&["delete", "--timeout=60s", "-f", &path(file)])
 }
 

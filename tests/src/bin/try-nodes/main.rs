@@ -2,6 +2,7 @@
 //! should: `ok NAME`, or `failed NAME: why`. `end_to_end/reach.rs` runs it and names what must be ok. It is a program of its
 //! own because it works in namespaces of its own.
 
+mod broken;
 mod deploy;
 mod ran;
 
@@ -20,7 +21,7 @@ use ran::{collector, ran, run};
 /// Something that is tried, and its name.
 type Try = (&'static str, fn(&mut Cluster) -> Result<()>);
 
-const TRIES: [Try; 10] = [
+const TRIES: [Try; 11] = [
     ("every node is read by exec", by_exec),
     ("a blocked port 10250 is gone round", gone_round),
     ("without the right to exec and to make roles the deciding lines come", deciding_lines),
@@ -32,6 +33,7 @@ const TRIES: [Try; 10] = [
     ("the manifests of deploy read the cluster and its nodes", deploy::manifests),
     // Last, because the node does not come back.
     ("a node that is gone gets no pod and its command is printed", gone),
+    ("the report of a broken cluster says what is broken and what is missing", broken::is_told),
 ];
 
 fn main() -> ExitCode {
