@@ -29,6 +29,13 @@ pub fn static_collector() -> Command {
     }))
 }
 
+/// The collector built with a profile for speed, `dist` as it is shipped or `release`.
+pub fn released_collector(profile: &str) -> PathBuf {
+    let mut cargo = cargo("collector", "dossier-collect");
+    cargo.args(["--profile", profile]);
+    executable(cargo, "dossier-collect")
+}
+
 /// The analyzer, `dossier`.
 pub fn analyzer() -> Command {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
