@@ -1,6 +1,6 @@
 //! Small bundles for the tests of facts: a folder, its manifest made from what was put in.
 
-use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Tool};
+use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Symptom, Tool};
 use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Manifest, Scope, Source, layout};
 use jiff::Timestamp;
 use minijinja::Value;
@@ -15,12 +15,13 @@ pub const COLLECTED: &str = "2026-11-21T10:00:00Z";
 pub struct Sample {
     folder: tempfile::TempDir,
     items: Vec<ItemRecord>,
+    symptom: Option<Symptom>,
 }
 
 impl Sample {
     /// An empty bundle.
     pub fn new() -> Sample {
-        Sample { folder: tempfile::tempdir().unwrap(), items: Vec::new() }
+        Sample { folder: tempfile::tempdir().unwrap(), items: Vec::new(), symptom: None }
     }
 
     /// Adds the list of an evidence id.
@@ -56,6 +57,11 @@ impl Sample {
         self
     }
 
+    /// What its sender says is broken: `from=…,to=…`.
+    pub fn symptom(self, text: &str) -> Sample {
+        Sample { symptom: Some(Symptom::inline(text).unwrap()), ..self }
+    }
+
     /// The facts. The folder is gone afterwards, so everything is read first.
     pub fn facts(self) -> Facts {
         let at: Timestamp = COLLECTED.parse().unwrap();
@@ -75,7 +81,7 @@ impl Sample {
             hosts: Vec::new(),
             clocks: Vec::new(),
             limits: Vec::new(),
-            symptom: None,
+            symptom: self.symptom,
             merged: None,
             items: self.items,
         };

@@ -62,7 +62,7 @@ const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 const API: [u16; 2] = [60001, 60002];
 /// Ports of masters for one another: etcd and the kubelet.
 const BETWEEN_MASTERS: [u16; 3] = [2379, 2380, 10250];
-/// As many clients, or machines, are asked about.
+/// As many machines with groups of their own are asked about.
 const MOST: usize = 64;
 
 /// The fact; none where nothing of Tencent Cloud is known.
@@ -141,7 +141,7 @@ fn of_network(facts: &Facts, endpoints: Option<&Endpoints>, record: Record) -> R
     let own: Vec<IpAddr> = masters.iter().map(|(_, address)| *address).collect();
     let others = |all: &[IpAddr], machine: &Machine| {
         let others = all.iter().filter(|address| **address != machine.1 && address.is_ipv4() == machine.1.is_ipv4());
-        Clients::Networks(others.take(MOST).map(|address| IpNet::from(*address)).collect())
+        Clients::Networks(others.map(|address| IpNet::from(*address)).collect())
     };
     let peers = masters.iter().flat_map(|machine| {
         let api = API.iter().map(|port| (others(&all, machine), *port));

@@ -14,8 +14,7 @@ use super::machine::{self, Asked, Class, Site};
 use crate::fact::Record;
 use crate::facts::Facts;
 use crate::facts::service::{Service, ServicePort};
-use crate::facts::symptom::endpoint::{Port, Who};
-use crate::facts::symptom::target;
+use crate::facts::symptom::endpoint::Who;
 use crate::shape::{Field, RecordShape};
 
 /// The shape of `service.exposed`.
@@ -38,9 +37,6 @@ pub static SHAPE: RecordShape = RecordShape {
         Field::of("extents", machine::LIST, "What the groups make of its clients, for nodes whose groups differ."),
     ],
 };
-
-/// As many ports of a Service, and kinds of nodes, are asked about.
-const MOST: usize = 32;
 
 /// What groups make of the Service's clients.
 pub fn value(facts: &Facts, service: &Service) -> Value {
@@ -108,8 +104,8 @@ impl<'a> Exposed<'a> {
     }
 
     fn extents(&self) -> Vec<Value> {
-        let classes = self.facts.group_classes().iter().filter(|class| self.takes(class)).take(MOST);
-        let ports: Vec<&ServicePort> = self.ports().take(MOST).collect();
+        let classes = self.facts.group_classes().iter().filter(|class| self.takes(class));
+        let ports: Vec<&ServicePort> = self.ports().collect();
         classes.flat_map(|class| ports.iter().flat_map(|port| self.extent(class, port))).collect()
     }
 
@@ -174,22 +170,10 @@ fn is_on_the_internet(facts: &Facts, service: &Service) -> bool {
 /// The client outside of the cluster that does not reach this Service, by the symptom.
 fn client(facts: &Facts, service: &Service) -> Option<IpAddr> {
     let ends = facts.symptom_ends();
-    let Who::Address(address) = ends.sender()? else { return None };
-    let receiver = ends.receiver()?;
-    let by_node_port = match &receiver.port {
-        Some(Port::Number(number)) => service.ports.iter().any(|port| port.node_port == *number),
-        _ => false,
-    };
-    let named = match &receiver.who {
-        Who::Service(namespace, name) => *service.namespace == **namespace && *service.name == **name,
-        Who::Node(_) => by_node_port,
-        Who::Address(to) => match target::service_at(facts, *to) {
-            Some(found) => found.namespace == service.namespace && found.name == service.name,
-            None => {
-                by_node_port && facts.node_objects().iter().any(|node| node.internal_addresses().any(|own| own == *to))
-            }
-        },
-        Who::Pod(..) => false,
-    };
-    named.then_some(*address)
+    let named = facts.services().get(ends.service?)?;
+    let is_this = named.namespace == service.namespace && named.name == service.name;
+    match ends.sender()? {
+        Who::Address(address) if is_this => Some(*address),
+        _ => None,
+    }
 }

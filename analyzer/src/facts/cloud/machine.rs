@@ -60,7 +60,7 @@ pub fn classes(facts: &Facts) -> Vec<Class> {
         let tencent = match clouds.tencent.groups_of(address) {
             Some(groups) => groups.join(" "),
             None if clouds.tencent.is_empty() => String::new(),
-            None => address.to_string(),
+            None => "?".to_owned(),
         };
         let azure = if clouds.azure.is_empty() { String::new() } else { clouds.azure.class_of(address) };
         let class = all.entry(tencent + "\n" + &azure).or_insert_with(|| Class { nodes: Vec::new(), address });

@@ -61,3 +61,6 @@ pub(super) fn read(evidence: &Evidence) -> (Clouds, Vec<Unreadable>) {
     }
     (clouds, unreadable)
 }
+
+#[cfg(test)]
+mod tests;

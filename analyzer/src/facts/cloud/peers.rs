@@ -39,7 +39,7 @@ pub static SHAPE: RecordShape = RecordShape {
 };
 
 /// As many networks are asked about.
-const MOST: usize = 32;
+const MOST: usize = 256;
 
 /// All of them: the symptom's first.
 pub fn values(facts: &Facts) -> Value {
@@ -143,7 +143,7 @@ fn is_beyond(facts: &Facts, address: IpAddr) -> bool {
 /// From a peer to what the symptom names: at the nodes that it is on.
 fn entering(facts: &Facts, from: IpAddr) -> Vec<Asked<'static>> {
     let mut all: Vec<Asked<'static>> = Vec::new();
-    for target in target::targets(facts).into_iter().take(MOST) {
+    for target in target::machines(facts).into_iter().take(MOST) {
         let name = match &target.endpoint.party {
             netpath::policy::Party::Pod(pod) => pod.node.clone(),
             netpath::policy::Party::Node(node) => Some(node.name.clone()),

@@ -13,6 +13,7 @@ use crate::fact::Record;
 use crate::facts::Facts;
 use crate::facts::reach::walk;
 use crate::facts::service::endpoints::{self, ReadyEndpoint};
+use crate::facts::service::slice::Slice;
 use crate::facts::service::{Service, ServicePort};
 use crate::facts::symptom::endpoint::Who;
 use crate::facts::symptom::target;
@@ -127,21 +128,19 @@ fn admission(
     closed.push(record.into_value());
 }
 
-/// Whether the symptom's receiver is this Service, by name, by an address of it, or by a pod behind it.
+/// Whether the symptom's receiver is this Service, or a pod behind it.
 fn is_receiver(facts: &Facts, service: &Service) -> bool {
-    match facts.symptom_ends().receiver().map(|end| &end.who) {
-        Some(Who::Service(namespace, name)) => *service.namespace == **namespace && *service.name == **name,
-        Some(Who::Address(address)) => {
-            let found = target::service_at(facts, *address);
-            found.is_some_and(|found| found.namespace == service.namespace && found.name == service.name)
-        }
-        Some(Who::Pod(namespace, name)) => {
-            let own = |slice: &&crate::facts::service::slice::Slice| *slice.namespace == **namespace;
-            let mut slices = facts.slices().of_service(&service.namespace, &service.name).filter(own);
-            slices.any(|slice| slice.endpoints.iter().any(|endpoint| endpoint.ready && *endpoint.pod == **name))
-        }
-        _ => false,
+    let ends = facts.symptom_ends();
+    if let Some(named) = ends.service.and_then(|place| facts.services().get(place)) {
+        return named.namespace == service.namespace && named.name == service.name;
     }
+    let Some(Who::Pod(namespace, name)) = ends.receiver().map(|end| &end.who) else { return false };
+    let mut slices = facts.slices().of_service(&service.namespace, &service.name);
+    let is = |slice: &Slice| {
+        *slice.namespace == **namespace
+            && slice.endpoints.iter().any(|endpoint| endpoint.ready && *endpoint.pod == **name)
+    };
+    slices.any(is)
 }
 
 /// From the symptom's sender to what stands behind the Service.

@@ -118,3 +118,45 @@ fn a_flow_is_judged_out_of_a_bundle_and_an_agent_must_be_on_the_node() {
     assert!(matches!(enforcement::on_node(&facts, "n2"), Enforcement::Unknown { .. }));
     assert_eq!(facts.policies().judge(&here, &flow, Side::Ingress).verdict, Decision::Accept);
 }
+
+#[test]
+fn access_to_a_service_has_the_fields_that_its_shapes_promise() {
+    let service = json!([{"metadata": {"namespace": "shop", "name": "web"}, "spec": {"clusterIP": "10.96.1.1",
+        "ports": [{"port": 80, "protocol": "TCP", "targetPort": 8080}]}}]);
+    let slices = json!([{"metadata": {"namespace": "shop", "name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["10.244.1.5"], "targetRef": {"kind": "Pod", "name": "web"}}]}]);
+    let access = |ingress: Json, symptom: &str| {
+        let policy = json!({"metadata": {"name": "p", "namespace": "shop"},
+            "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "ingress": ingress}});
+        let mut sample = Sample::new()
+            .list("api.workloads.daemonsets", "cluster/apps/daemonsets.json", json!([]))
+            .list("api.services", "cluster/core/services.json", service.clone())
+            .list("api.endpointslices", "cluster/discovery.k8s.io/endpointslices.json", slices.clone())
+            .list("api.netpol.networkpolicies", "cluster/networking.k8s.io/networkpolicies.json", json!([policy]))
+            .list(
+                "api.pods",
+                "cluster/core/pods.json",
+                json!([
+                    pod("shop", "cart", "n1", json!({"app": "cart"}), "10.244.1.4"),
+                    pod("shop", "web", "n1", json!({"app": "web"}), "10.244.1.5")
+                ]),
+            )
+            .symptom(symptom);
+        for (_, id) in super::EVIDENCE.iter().filter(|(_, id)| *id != "api.netpol.networkpolicies") {
+            sample = sample.lacking(id, ItemStatus::Absent);
+        }
+        let facts = sample.facts();
+        super::access::value(&facts, &facts.services().all[0])
+    };
+    let from_cart = json!([{"from": [{"podSelector": {"matchLabels": {"app": "front"}}}], "ports": [{"port": 8080}]}]);
+    let asked = access(from_cart, "from=pod/shop/cart,to=service/shop/web");
+    let closed = access(json!([{"ports": [{"port": 80}]}]), "from=pod/shop/cart");
+    let flows: Vec<minijinja::Value> = at(&asked, "flows").try_iter().unwrap().collect();
+    assert_eq!(at(&flows[0], "verdict").as_str(), Some("drop"));
+    check(&super::denied::SHAPE, &flows);
+    check(&super::access::SHAPE, &[asked, closed.clone()]);
+    let ports: Vec<minijinja::Value> = at(&closed, "closed").try_iter().unwrap().collect();
+    assert!(at(&ports[0], "confused").is_true(), "the Service's port is allowed instead");
+    check(&super::access::CLOSED, &ports);
+}

@@ -23,6 +23,8 @@ pub struct Ends {
     pub to: Option<Result<Endpoint, String>>,
     /// `TCP`, `UDP`, `SCTP`, where it was said.
     pub protocol: Option<&'static str>,
+    /// The place of the Service that stands at `to`: by its name, by an address of it, or by its port on a node.
+    pub service: Option<u32>,
 }
 
 impl Ends {
@@ -36,7 +38,9 @@ impl Ends {
         if let Some(Ok(to)) = &mut to {
             to.port = to.port.take().or(number.map(Port::Number)).or_else(|| intake::only_port(&to.who, facts));
         }
-        Ends { from: end(&symptom.from), to, protocol }
+        let receiver = to.as_ref().and_then(|to| to.as_ref().ok());
+        let service = receiver.and_then(|receiver| target::service_of(facts, receiver));
+        Ends { from: end(&symptom.from), service, to, protocol }
     }
 
     /// Who sends, where that was found.

@@ -28,33 +28,60 @@ pub struct Target {
 pub fn targets(facts: &Facts) -> Vec<Target> {
     let ends = facts.symptom_ends();
     let Some(receiver) = ends.receiver() else { return Vec::new() };
-    let of_service = |service: &Service, address| of_service(facts, service, receiver.port.as_ref(), address);
-    let one = |endpoint: Endpoint| {
-        let protocol = ends.protocol.and_then(protocol::number).unwrap_or(protocol::TCP);
-        let port = match &receiver.port {
-            Some(Port::Number(number)) => Some(*number),
-            _ => None,
-        };
-        vec![Target { endpoint, service: None, protocol, port }]
+    let service = ends.service.and_then(|place| facts.services().get(place));
+    let Some(service) = service else { return machines(facts) };
+    let address = match receiver.who {
+        Who::Address(address) => Some(address),
+        _ => None,
     };
-    match &receiver.who {
-        Who::Service(namespace, name) => {
-            let found = facts.services().named(namespace, name);
-            found.map(|(_, service)| of_service(service, None)).unwrap_or_default()
-        }
+    of_service(facts, service, receiver.port.as_ref(), address)
+}
+
+/// The pod, node or address that the symptom names as the receiver, untranslated.
+pub fn machines(facts: &Facts) -> Vec<Target> {
+    let ends = facts.symptom_ends();
+    let Some(receiver) = ends.receiver() else { return Vec::new() };
+    let protocol = ends.protocol.and_then(protocol::number).unwrap_or(protocol::TCP);
+    let port = match &receiver.port {
+        Some(Port::Number(number)) => Some(*number),
+        _ => None,
+    };
+    let found: Vec<Endpoint> = match &receiver.who {
+        Who::Service(..) => Vec::new(),
         Who::Pod(namespace, name) => {
             let pod = facts.pods().named(namespace, name).and_then(|place| facts.pods().get(place));
-            let ends = pod.into_iter().flat_map(|pod| pod.addresses().map(move |address| (pod, address)));
-            ends.flat_map(|(pod, address)| one(Endpoint::pod(endpoint::of_pod(facts, pod), address))).collect()
+            let addresses = pod.into_iter().flat_map(|pod| pod.addresses().map(move |address| (pod, address)));
+            addresses.map(|(pod, address)| Endpoint::pod(endpoint::of_pod(facts, pod), address)).collect()
         }
         Who::Node(name) => {
             let addresses = facts.node_object(name).into_iter().flat_map(|node| node.internal_addresses());
-            addresses.flat_map(|address| one(Endpoint::node(endpoint::of_node(facts, name), address))).collect()
+            addresses.map(|address| Endpoint::node(endpoint::of_node(facts, name), address)).collect()
         }
-        Who::Address(address) => match service_at(facts, *address) {
-            Some(service) => of_service(service, Some(*address)),
-            None => one(endpoint::of_address(facts, *address)),
-        },
+        Who::Address(address) => vec![endpoint::of_address(facts, *address)],
+    };
+    found.into_iter().map(|endpoint| Target { endpoint, service: None, protocol, port }).collect()
+}
+
+/// The place of the Service that an end stands for: by its name, by an address of it, or by its port on a node.
+pub(super) fn service_of(facts: &Facts, end: &super::endpoint::Endpoint) -> Option<u32> {
+    let by_node_port = || match &end.port {
+        Some(Port::Number(number)) => {
+            let has = |service: &Service| service.ports.iter().any(|port| port.node_port == *number);
+            facts.services().all.iter().position(has).and_then(|place| u32::try_from(place).ok())
+        }
+        _ => None,
+    };
+    match &end.who {
+        Who::Service(namespace, name) => facts.services().named(namespace, name).map(|(place, _)| place),
+        Who::Node(_) => by_node_port(),
+        Who::Address(address) => {
+            let found =
+                service_at(facts, *address).and_then(|found| facts.services().named(&found.namespace, &found.name));
+            let of_node =
+                || facts.node_objects().iter().any(|node| node.internal_addresses().any(|own| own == *address));
+            found.map(|(place, _)| place).or_else(|| if of_node() { by_node_port() } else { None })
+        }
+        Who::Pod(..) => None,
     }
 }
 

@@ -197,7 +197,9 @@ impl Azure {
     /// What two machines have in common whose groups make the same of whatever enters them.
     pub fn class_of(&self, machine: IpAddr) -> String {
         let (groups, blind, space) = self.met(machine, Way::Inbound);
-        let mut class: String = blind.iter().map(|unknown| format!("{}\n", unknown.what)).collect();
+        // What is not known of a machine is the same unknown for all of which it is not known.
+        let own = machine.to_string();
+        let mut class: String = blind.iter().map(|unknown| unknown.what.replace(&own, "it") + "\n").collect();
         for group in groups {
             class.push_str(&format!("{}\n", group.cited.origin));
             class.extend(group.rules.iter().map(|rule| rule.is_towards(machine, &space)));
