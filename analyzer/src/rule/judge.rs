@@ -108,7 +108,10 @@ fn finding(rule: &Rule, grade: &Grade, subject: &SubjectContext, context: &Value
 fn remedy(rule: &Rule, context: &Value) -> Result<Option<Remedy>, String> {
     let Some(remedy) = &rule.remedy else { return Ok(None) };
     let text = render(rule, &remedy.text, context)?;
-    let commands = remedy.commands.iter().map(|command| render(rule, command, context)).collect::<Result<_, _>>()?;
+    let mut commands =
+        remedy.commands.iter().map(|command| render(rule, command, context)).collect::<Result<Vec<_>, _>>()?;
+    // A change that nobody found is no command.
+    commands.retain(|command| !command.is_empty());
     let caveats = remedy
         .caveats
         .iter()

@@ -1,6 +1,9 @@
 //! Endpoints of a Service that do not answer although they are ready: a node stops what is sent to them, or nothing
 //! listens there.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use minijinja::Value;
 use netpath::protocol;
 
@@ -20,8 +23,9 @@ pub static SHAPE: RecordShape = RecordShape {
     name: "reachable endpoints",
     doc: "Which ready endpoints of a Service answer, as far as rules of nodes and sockets of pods tell.",
     fields: &[
-        Field::scalar("judged", "How many endpoints of its ports are pods of the pod network that the bundle knows."),
-        Field::of("dead", Shape::List(&Shape::Record(&DEAD)), "Those that surely do not answer everybody."),
+        Field::scalar("judged", "How many of them are pods of the pod network that the bundle knows."),
+        Field::scalar("lost", "How many of those are among the dead."),
+        Field::of("dead", Shape::List(&Shape::Record(&DEAD)), "Ports of those that surely do not answer everybody."),
         Field::scalar(
             "general",
             "How many are stopped by a line that stops what is sent to any pod there, which is no matter of the Service.",
@@ -71,7 +75,8 @@ pub fn value(facts: &Facts, service: &Service) -> Value {
     }
     tally.unheard.truncate(DOUBTS);
     Record::derived()
-        .with("judged", tally.judged)
+        .with("judged", tally.judged.len())
+        .with("lost", tally.lost.len())
         .with("dead", tally.dead)
         .with("general", tally.general)
         .with("by_policy", tally.by_policy)
@@ -82,7 +87,8 @@ pub fn value(facts: &Facts, service: &Service) -> Value {
 
 #[derive(Default)]
 struct Tally {
-    judged: usize,
+    judged: BTreeSet<IpAddr>,
+    lost: BTreeSet<IpAddr>,
     general: usize,
     by_policy: usize,
     dead: Vec<Value>,
@@ -92,11 +98,12 @@ struct Tally {
 impl Tally {
     fn add(&mut self, facts: &Facts, port: &ServicePort, ready: &ReadyEndpoint<'_>, pod: &Pod) {
         let Some(number) = protocol::number(&port.protocol) else { return };
-        self.judged += 1;
+        self.judged.insert(ready.address);
         let stops = facts.endpoint_reach().stops(&(ready.address, number, ready.port));
         let own: Vec<&Stop> = stops.iter().filter(|stop| stop.about == About::Endpoint).collect();
         if let Some(first) = own.first() {
             let from = own.iter().map(|stop| Value::from(stop.node.clone())).collect();
+            self.lost.insert(ready.address);
             self.dead.push(stopped(port, ready, pod, first, from));
             return;
         }
@@ -119,6 +126,7 @@ impl Tally {
                     Some(bound) => format!("the pod listens at port {} only at {bound}", ready.port),
                     None => format!("no socket of the pod listens at port {}", ready.port),
                 };
+                self.lost.insert(ready.address);
                 let record = described(Record::cited(found.citation().clone()), port, ready, pod);
                 self.dead.push(record.with("how", "deaf").with("why", why).into_value());
             }
