@@ -73,6 +73,9 @@ struct ClusterRun {
     /// Adds the items of the host that this runs on.
     #[arg(long)]
     this_host: bool,
+    /// On the hosts that are read, adds what a busy one feels: see `node --help`.
+    #[arg(long)]
+    deep: bool,
     /// The name of this host as a node of the cluster; by default its hostname.
     #[arg(long, value_name = "NAME", requires = "this_host")]
     node_name: Option<String>,
@@ -124,6 +127,8 @@ struct Output {
 struct Job {
     cluster: Option<cluster::Options>,
     reach: Option<reach::Options>,
+    /// Whether the nodes that are reached are asked for their heavy items.
+    deep: bool,
     node: Option<node::Options>,
     out: Option<PathBuf>,
     /// How the items go back to the collector that started this one in a pod.
@@ -218,6 +223,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
             let job = Job {
                 cluster: None,
                 reach: None,
+                deep: false,
                 out: run.output.out.clone(),
                 reply: run.reply.framed.then_some(run.reply),
                 symptom: run.output.symptom.clone(),
@@ -234,7 +240,7 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
         }
         Some(Command::Cleanup(_) | Command::Merge(_) | Command::Redact) | None => {
             let run = cli.cluster;
-            let node = run.this_host.then(|| node::Options::this_host(run.node_name));
+            let node = run.this_host.then(|| node::Options::this_host(run.node_name, run.deep));
             let name = cluster::name(&run.cluster);
             let mut lines = cluster::plan(&run.cluster);
             let reach = reach::plan(&run.reach);
@@ -242,11 +248,12 @@ fn job(cli: Cli) -> anyhow::Result<(Output, Job)> {
             lines.extend(run.cloud.into_iter().flat_map(cloud::plan));
             lines.extend(attach::plan(&run.output.attach));
             lines.extend(node.iter().flat_map(node::plan));
-            let each_node = reach.iter().flat_map(|_| node::plan(&node::Options::through_host("*", "/host")));
+            let each_node = reach.iter().flat_map(|_| node::plan(&node::Options::through_host("*", "/host", run.deep)));
             let each_node = each_node.collect();
             let job = Job {
                 cluster: Some(run.cluster),
                 reach: run.reach.nodes.is_some().then_some(run.reach),
+                deep: run.deep,
                 node,
                 out: run.output.out.clone(),
                 reply: None,
@@ -325,7 +332,7 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
             let server = connection.server.to_string();
             let nodes = async {
                 if let (Some(options), Some(programs)) = (&job.reach, programs) {
-                    reach::collect(&run, options, programs, api, server).await;
+                    reach::collect(&run, options, job.deep, programs, api, server).await;
                 }
             };
             let paced = pace.insert(connection.pace.clone()).clone();

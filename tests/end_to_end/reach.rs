@@ -34,6 +34,11 @@ fn every_node_is_read_by_exec() {
 }
 
 #[test]
+fn limits_and_deep_hold_on_nodes_too() {
+    is_ok("limits and --deep hold on nodes too");
+}
+
+#[test]
 fn a_blocked_port_10250_is_gone_round() {
     is_ok("a blocked port 10250 is gone round");
 }

@@ -64,13 +64,13 @@ pub struct Options {
 
 impl Options {
     /// The host that this runs on, seen from its own root.
-    pub fn this_host(node_name: Option<String>) -> Options {
-        Options { node_name, root: PathBuf::from("/"), deep: false }
+    pub fn this_host(node_name: Option<String>, deep: bool) -> Options {
+        Options { node_name, root: PathBuf::from("/"), deep }
     }
 
     /// A node whose root is mounted somewhere.
-    pub fn through_host(node_name: &str, root: impl Into<PathBuf>) -> Options {
-        Options { node_name: Some(node_name.to_owned()), root: root.into(), deep: false }
+    pub fn through_host(node_name: &str, root: impl Into<PathBuf>, deep: bool) -> Options {
+        Options { node_name: Some(node_name.to_owned()), root: root.into(), deep }
     }
 
     /// The name of the node, which is its folder below `nodes/`.

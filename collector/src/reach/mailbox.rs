@@ -61,7 +61,7 @@ pub async fn collect(reach: &Reach, node: &Node, program: &Program, deadline: In
     let seconds = deadline.saturating_duration_since(Instant::now()).as_secs().saturating_sub(20).max(5);
     let servers = reach.servers().await;
     let make = |name: &str, image: &str| {
-        let command = command(node, &mailbox, servers, seconds);
+        let command = command(reach, node, &mailbox, servers, seconds);
         let mut pod = reach.objects.pod(name, &node.name, image, &command, &sources(reach, &pieces, &mailbox));
         if mailbox.path.is_ok() {
             pod["spec"]["serviceAccountName"] = json!(mailbox.account);
@@ -166,8 +166,8 @@ fn sources(reach: &Reach, pieces: &[String], mailbox: &Mailbox) -> Vec<Value> {
     sources
 }
 
-fn command(node: &Node, mailbox: &Mailbox, servers: &[String], seconds: u64) -> Vec<String> {
-    let mut command = pod::collect_command(&node.architecture, "/dossier/program", &node.name, seconds);
+fn command(reach: &Reach, node: &Node, mailbox: &Mailbox, servers: &[String], seconds: u64) -> Vec<String> {
+    let mut command = reach.collect_command(node, "/dossier/program", seconds);
     command.extend(["--digest", TERMINATION].map(str::to_owned));
     if let Ok(path) = &mailbox.path {
         command.extend(["--mailbox".to_owned(), path.clone()]);
@@ -271,10 +271,11 @@ async fn empty(reach: &Reach, path: &str, confirmed: &mut u64) -> Result<Option<
 
 /// Writes what a digest brought: whole items as what they are, the other lines as one text.
 fn keep(reach: &Reach, node: &Node, digest: &digest::Digest, taken: &mut Taken) {
-    let planned: BTreeSet<String> = crate::node::plan(&crate::node::Options::through_host(&node.name, pod::HOST))
-        .into_iter()
-        .map(|line| line.id)
-        .collect();
+    let planned: BTreeSet<String> =
+        crate::node::plan(&crate::node::Options::through_host(&node.name, pod::HOST, reach.deep))
+            .into_iter()
+            .map(|line| line.id)
+            .collect();
     let folder = layout::node_file(&node.name, "");
     let source = || Source::Computed("the termination message of its pod".to_owned());
     let scope = Scope::Node(node.name.clone());

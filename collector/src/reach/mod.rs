@@ -48,8 +48,6 @@ use crate::symptom::Ends;
 
 /// Nodes that are worked on at once.
 const AT_ONCE: usize = 10;
-/// What a node may take, from the creation of its pod to its last item.
-const NODE: Duration = Duration::from_secs(180);
 /// What stays for removing what was created when the time of the whole run is used up.
 const FOR_REMOVAL: Duration = Duration::from_secs(20);
 /// A node that cannot have this long is not begun.
@@ -70,6 +68,9 @@ pub struct Options {
     /// The namespace that the pods are made in; it must exist and allow privileged pods [default: the context's]
     #[arg(long, value_name = "NAME", requires = "nodes")]
     node_namespace: Option<String>,
+    /// Seconds that one node may take, from the creation of its pod to its last item.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, requires = "nodes", value_parser = clap::value_parser!(u64).range(10..=3600))]
+    node_seconds: u64,
     /// The static dossier-collect for nodes of another architecture, such as arm64=./dossier-collect-arm64.
     #[arg(long, value_name = "ARCH=FILE", requires = "nodes")]
     pub node_binary: Vec<NodeBinary>,
@@ -82,7 +83,7 @@ pub fn plan(options: &Options) -> Option<PlanLine> {
     let what = format!(
         "on {wanted}, in {namespace}: POST a ConfigMap and for each node a pod from an image that it has, exec into it; where exec fails, POST the program in ConfigMaps and for the node a pod, a ConfigMap, a ServiceAccount, a Role and a RoleBinding; DELETE all"
     );
-    let bound = format!("{AT_ONCE} nodes at once, {} s each", NODE.as_secs());
+    let bound = format!("{AT_ONCE} nodes at once, {} s each", options.node_seconds);
     Some(PlanLine::new(LINE, Scope::Cluster, what, Cost::Moderate, bound))
 }
 
@@ -94,7 +95,7 @@ pub fn record_unreachable(run: &Run, error: &anyhow::Error) {
 
 /// Reaches the nodes that are wanted. What went wrong is said in each node's record; nodes without their items are noted
 /// in the run.
-pub async fn collect(run: &Run, options: &Options, programs: Programs, api: Api, server: String) {
+pub async fn collect(run: &Run, options: &Options, deep: bool, programs: Programs, api: Api, server: String) {
     let Some(wanted) = options.nodes.as_ref() else { return };
     let namespace = options.node_namespace.clone().unwrap_or_else(|| api.default_namespace().to_owned());
     let (nodes, missing) = match node::list(&api, wanted).await {
@@ -114,7 +115,7 @@ pub async fn collect(run: &Run, options: &Options, programs: Programs, api: Api,
         let end = ItemEnd::because(ItemStatus::Empty, format!("{wanted}: there is none"));
         run.record(draft(Scope::Cluster, "GET /api/v1/nodes".to_owned()), end, Timestamp::now());
     }
-    let objects = pod::Run { id: run_id(), namespace, pod_seconds: NODE.as_secs() + 60 };
+    let objects = pod::Run { id: run_id(), namespace, pod_seconds: options.node_seconds + 60 };
     let reach = Reach {
         run: run.clone(),
         api,
@@ -126,6 +127,8 @@ pub async fn collect(run: &Run, options: &Options, programs: Programs, api: Api,
         pieces: tokio::sync::Mutex::default(),
         servers: tokio::sync::OnceCell::new(),
         server,
+        node_time: Duration::from_secs(options.node_seconds),
+        deep,
         exec: Default::default(),
     };
     let ends = Ends::of(&run.symptom().unwrap_or_default());
@@ -149,6 +152,10 @@ struct Reach {
     servers: tokio::sync::OnceCell<Vec<String>>,
     /// The server as the kubeconfig names it.
     server: String,
+    /// What a node may take.
+    node_time: Duration,
+    /// Whether the heavy items are wanted.
+    deep: bool,
     /// Nodes that exec reached, and nodes that it did not.
     exec: (AtomicUsize, AtomicUsize),
 }
@@ -221,7 +228,7 @@ impl Reach {
 
     /// Records the items that a node was asked for and that did not come.
     fn account(&self, node: &Node, taken: &Taken, trouble: &Failure) {
-        let options = crate::node::Options::through_host(&node.name, pod::HOST);
+        let options = crate::node::Options::through_host(&node.name, pod::HOST, self.deep);
         for line in crate::node::plan(&options) {
             if !taken.lines.contains(&line.id) {
                 let draft = self.run.draft(&line, Source::Computed(line.what.clone()));
@@ -268,7 +275,7 @@ impl Reach {
         if let Err(failure) = self.stage0().await {
             return not_begun(self.refuse_if_general(failure));
         }
-        let deadline = Instant::now() + NODE.min(left);
+        let deadline = Instant::now() + self.node_time.min(left);
         let failure = match self.by_exec(node, program, deadline).await {
             Err(failure) if self.run.stopped().is_none() => failure,
             Err(failure) => return not_begun(failure),
@@ -283,6 +290,14 @@ impl Reach {
             }
         };
         visit
+    }
+
+    /// The command that takes the collector from `source` and reads the node, within this run's limits.
+    fn collect_command(&self, node: &Node, source: &str, seconds: u64) -> Vec<String> {
+        let mut command = pod::collect_command(&node.architecture, source, &node.name, seconds);
+        command.extend(self.run.limits().of_node());
+        command.extend(self.deep.then(|| "--deep".to_owned()));
+        command
     }
 
     /// The first way. An error is one of exec alone, after which another way may be taken.
@@ -300,7 +315,7 @@ impl Reach {
             namespace: &self.objects.namespace,
             pod: &started.pod,
             node: &node.name,
-            command: pod::collect_command(&node.architecture, "-", &node.name, seconds),
+            command: self.collect_command(node, "-", seconds),
             input: program.packed.clone(),
             deadline,
         };

@@ -34,6 +34,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The options that give a collector on a node the same bounds. What the bundle and its disk may have is decided here.
+    pub fn of_node(&self) -> Vec<String> {
+        let seconds = self.item_seconds.map(|seconds| ["--item-seconds".to_owned(), seconds.to_string()]);
+        let sizes =
+            [["--item-mb".to_owned(), self.item_mb.to_string()], ["--node-mb".to_owned(), self.node_mb.to_string()]];
+        seconds.into_iter().chain(sizes).flatten().collect()
+    }
+
     /// The time of an item that asks for so much.
     pub fn time(&self, item: Duration) -> Duration {
         self.item_seconds.map_or(item, Duration::from_secs)

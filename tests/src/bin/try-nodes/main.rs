@@ -21,8 +21,9 @@ use ran::{collector, ran, run};
 /// Something that is tried, and its name.
 type Try = (&'static str, fn(&mut Cluster) -> Result<()>);
 
-const TRIES: [Try; 11] = [
+const TRIES: [Try; 12] = [
     ("every node is read by exec", by_exec),
+    ("limits and --deep hold on nodes too", limited),
     ("a blocked port 10250 is gone round", gone_round),
     ("without the right to exec and to make roles the deciding lines come", deciding_lines),
     ("signals leave a bundle and nothing in the cluster", signals),
@@ -96,6 +97,20 @@ fn by_exec(cluster: &mut Cluster) -> Result<()> {
         ensure!(String::from_utf8_lossy(&log).contains("kubelet"), "{node}: its kubelet's own log is another");
     }
     println!("# two nodes by exec in {:.1} s", ran.took.as_secs_f64());
+    Ok(())
+}
+
+fn limited(cluster: &mut Cluster) -> Result<()> {
+    let ran = run(cluster, User::Admin, &["--nodes", "quay-1", "--deep", "--node-mb", "0", "--node-seconds", "120"])?;
+    ensure!(ran.code == Some(2), "exit code {:?}: {}", ran.code, ran.said);
+    let limits = &ran.bundle()?.manifest().limits;
+    ensure!(limits.iter().any(|hit| hit.limit.contains("node-mb")), "{limits:?}");
+    for id in ["node.ip.link", "node.sock.ss", "node.conntrack.table"] {
+        let item = ran.of("quay-1")?.find(|item| item.id == id).with_context(|| format!("{id} was not asked for"))?;
+        let cut = item.reason.as_ref().is_some_and(|reason| reason.contains("--node-mb"));
+        ensure!(item.status == ItemStatus::NotReached && cut, "{item:?}");
+    }
+    ensure!(ran.of("quay-2")?.all(|item| item.id != "node.reach"), "quay-2 was not asked for");
     Ok(())
 }
 
