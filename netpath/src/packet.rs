@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::address::Family;
+use crate::conntrack::Tuple;
 use crate::protocol;
 
 /// The flags byte of a TCP header (RFC 9293).
@@ -98,6 +99,10 @@ pub struct Packet {
     pub kind: Option<PacketKind>,
     /// Who owns the sending socket, for packets of the node's own processes.
     pub owner: Option<Owner>,
+    /// For an ICMP error: the ends of the packet that it is about, as its sender saw them. Without them the error belongs to
+    /// no connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<Tuple>,
 }
 
 /// How a frame was addressed on the link.
@@ -135,6 +140,7 @@ impl Packet {
             mac_source: None,
             kind: None,
             owner: None,
+            about: None,
         }
     }
 

@@ -131,7 +131,6 @@ fn one_path(
         skb,
         tracked: false,
         past_exemption: false,
-        quoted: None,
         next_hop: None,
         unbound: false,
         proposed_source: None,

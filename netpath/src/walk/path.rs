@@ -210,11 +210,12 @@ impl Walker<'_> {
         self.skb.mark = mark;
         let answer = match kind.icmp(refused.family()) {
             None => reset_of(&refused),
-            Some((icmp_kind, code)) => self.icmp_error(&refused, icmp_kind, code),
+            Some((icmp_kind, code)) => {
+                Packet { about: Some(Tuple::of(&refused)), ..self.icmp_error(&refused, icmp_kind, code) }
+            }
         };
         let attached = self.has_connection();
         self.past_exemption = self.skb.state == CtState::Untracked;
-        self.quoted = (kind != RejectKind::TcpReset).then(|| Tuple::of(&refused));
         self.events.push(Event::Answer { kind });
         self.skb.packet = Packet { kind: Some(PacketKind::Unicast), ..answer };
         self.skb.mark = mark;

@@ -10,13 +10,8 @@ impl Walker<'_> {
         if std::mem::replace(&mut self.tracked, true) {
             return;
         }
-        // An error belongs to the connection of what it is about, if there is one (nf_conntrack_inet_error).
-        if let Some(quoted) = self.quoted {
-            let about = |known: &&Connection| matches(&known.original, &quoted) || matches(&known.reply, &quoted);
-            return match self.known.iter().find(about) {
-                Some(known) => self.attach(known.clone(), CtState::Related, matches(&known.original, &quoted)),
-                None => self.attach(Connection::begun_by(&self.skb.packet), CtState::Invalid, false),
-            };
+        if let Some(about) = self.skb.packet.about {
+            return self.track_error(&about);
         }
         self.past_exemption = false;
         let tuple = Tuple::of(&self.skb.packet);
@@ -33,6 +28,20 @@ impl Walker<'_> {
         let loose = self.node.sysctls.number("net.netfilter.nf_conntrack_tcp_loose") != Some(0);
         let state = state_without_connection(&self.skb.packet, loose);
         self.attach(Connection::begun_by(&self.skb.packet), state, false);
+    }
+
+    /// An error belongs to the connection of what it is about, if there is one, and goes the other way
+    /// (nf_conntrack_inet_error). It must be addressed to the end that sent what it is about.
+    fn track_error(&mut self, about: &Tuple) {
+        let (answering, to) = (about.inverted(), self.skb.packet.destination);
+        for known in self.known {
+            for (tuple, reply) in [(&known.reply, true), (&known.original, false)] {
+                if matches(tuple, &answering) && tuple.destination == to {
+                    return self.attach(known.clone(), CtState::Related, reply);
+                }
+            }
+        }
+        self.attach(Connection::begun_by(&self.skb.packet), CtState::Invalid, false);
     }
 
     fn attach(&mut self, connection: Connection, state: CtState, reply: bool) {

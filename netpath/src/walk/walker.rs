@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use crate::conntrack::{Connection, Tuple};
+use crate::conntrack::Connection;
 use crate::iptables::Policy;
 use crate::node::{GapKind, Node};
 use crate::source::Cited;
@@ -27,8 +27,6 @@ pub(crate) struct Walker<'a> {
     /// Whether NOTRACK does nothing to the packet: an answer to an untracked packet is marked as related to no connection
     /// at all (nf_conntrack_attach), and the target leaves alone what has any such mark (xt_CT.c, notrack_tg).
     pub past_exemption: bool,
-    /// For an ICMP error that the node makes: the packet that it is about.
-    pub quoted: Option<Tuple>,
     /// The next hop that routing chose.
     pub next_hop: Option<IpAddr>,
     /// Whether the packet gets its source from the route, so that rules by source do not see it yet.

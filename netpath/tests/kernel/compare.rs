@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use netpath::address::Family;
-use netpath::conntrack::Connection;
+use netpath::conntrack::{Connection, CtState};
 use netpath::iptables::Backend;
 use netpath::node::Node;
 use netpath::packet::Packet;
@@ -162,10 +162,18 @@ impl<'a> Bench<'a> {
         let first =
             |(at, probe): (usize, &Probe)| Case { number: at as u16 + 1, probe: probe.clone(), known: Vec::new() };
         let cases = probes.iter().enumerate().map(first).filter(|case| self.cases.contains(&case.number)).collect();
-        let arrived = self.compare_cases(cases, tally, &mut counted, &mut certain);
+        let mut arrived = self.compare_cases(cases, tally, &mut counted, &mut certain);
         tally.rulesets += 1;
         if self.follows {
             let before = tally.comparisons;
+            let errors = arrived.iter().filter_map(|arrived| replies::error(&self.node, arrived)).collect();
+            for (case, outcome) in self.compare_answers(errors, tally, &mut counted, &mut certain) {
+                // An error meets the rules with its connection, and may mark it.
+                let about = arrived.iter_mut().find(|arrived| arrived.case.number == case.number);
+                if let Some(about) = about.filter(|_| outcome.skb.state == CtState::Related) {
+                    about.outcome.skb.connection.mark = outcome.skb.connection.mark;
+                }
+            }
             let answers = arrived.iter().filter_map(|arrived| replies::answer(&self.node, arrived)).collect();
             let answered = self.compare_answers(answers, tally, &mut counted, &mut certain);
             let later = answered.into_iter().filter_map(|(case, outcome)| {

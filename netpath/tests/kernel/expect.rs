@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use netpath::packet::Transport;
 use netpath::walk::{Delivery, Effect, Event, Outcome, Verdict};
 
 use crate::frames::Side;
@@ -26,13 +27,15 @@ pub fn side(interface: Option<&str>) -> Side {
 pub fn expected(outcome: &Outcome) -> Vec<Seen> {
     let packet = &outcome.skb.packet;
     let ports = packet.ports().filter(|_| matches!(packet.protocol, 6 | 17 | 132));
+    let arrives = |at| match (packet.about, packet.transport) {
+        (Some(_), Transport::Icmp { kind, code }) => {
+            vec![Seen::Answer(at, Some((kind, code)), packet.source, packet.destination)]
+        }
+        _ => vec![Seen::Packet(at, packet.source, packet.destination, ports)],
+    };
     match (outcome.verdict, &outcome.delivery) {
-        (Verdict::Accept, Some(Delivery::Local)) => {
-            vec![Seen::Packet(Side::Node, packet.source, packet.destination, ports)]
-        }
-        (Verdict::Accept, Some(Delivery::Sent { interface, .. })) => {
-            vec![Seen::Packet(side(interface.as_deref()), packet.source, packet.destination, ports)]
-        }
+        (Verdict::Accept, Some(Delivery::Local)) => arrives(Side::Node),
+        (Verdict::Accept, Some(Delivery::Sent { interface, .. })) => arrives(side(interface.as_deref())),
         (Verdict::Reject(kind), _) => {
             let Some(answer) = outcome.answer.as_ref().filter(|answer| answer.verdict == Verdict::Accept) else {
                 return Vec::new();
@@ -61,7 +64,7 @@ pub fn agrees(outcome: &Outcome, found: &[Seen]) -> bool {
             [Seen::Packet(side2, source2, destination2, Some((_, port2)))],
         ) if drawn => (side, source, destination, port) == (side2, source2, destination2, port2),
         // The kernel's own errors about routes are limited to a few a second for each source.
-        ([Seen::Answer(..)], []) => !refused_by_rule(outcome),
+        ([Seen::Answer(..)], []) => outcome.verdict != Verdict::Accept && !refused_by_rule(outcome),
         (expected, found) => expected.len() == found.len() && expected.iter().zip(found).all(|(e, f)| same(e, f)),
     }
 }

@@ -50,11 +50,13 @@ pub struct Probe {
     pub from: Side,
     /// Whether an IPv6 header of destination options stands before the transport header.
     pub options: bool,
+    /// What an ICMP error quotes: the beginning of the packet that it is about.
+    pub quotes: Vec<u8>,
 }
 
 impl Probe {
     pub fn new(packet: Packet, from: Side) -> Self {
-        Self { packet, from, options: false }
+        Self { packet, from, options: false, quotes: Vec::new() }
     }
 }
 
@@ -137,6 +139,7 @@ fn transport(probe: &Probe, case: u16) -> Vec<u8> {
             out.extend([kind, code, 0, 0]);
             out.extend(case.to_be_bytes());
             out.extend([0, 1]);
+            out.extend(&probe.quotes);
         }
         Transport::Other => {
             // An empty GRE header of version 0 comes first.
@@ -267,7 +270,7 @@ fn read_inside(
         1 | 58 => {
             let (kind, code) = (*inside.first()?, *inside.get(1)?);
             let error = if protocol == 1 { matches!(kind, 3 | 5 | 11 | 12) } else { kind < 128 };
-            // An error that the router made holds the header of what it answers; a test packet's payload is empty.
+            // An error holds the header of what it is about; another test packet's payload is zeros.
             let quoted = match inside.get(8).map(|first| first >> 4) {
                 Some(4) => word(inside, 12),
                 Some(6) => word(inside, 10),

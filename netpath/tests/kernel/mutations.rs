@@ -21,7 +21,7 @@ pub struct Mutation {
     apply: fn(&mut Recording),
 }
 
-pub const MUTATIONS: [Mutation; 34] = [
+pub const MUTATIONS: [Mutation; 35] = [
     Mutation { name: "the sense of -s is turned", apply: |r| headers(r, |rule| flip(&mut rule.header.source)) },
     Mutation { name: "the sense of -d is turned", apply: |r| headers(r, |rule| flip(&mut rule.header.destination)) },
     Mutation { name: "-i is not looked at", apply: |r| headers(r, |rule| rule.header.in_interface = None) },
@@ -169,6 +169,7 @@ pub const MUTATIONS: [Mutation; 34] = [
         name: "answers belong to no connection",
         apply: |r| r.cases.iter_mut().for_each(|case| case.known.clear()),
     },
+    Mutation { name: "errors are about nothing that is known", apply: |r| r.cases.iter_mut().for_each(other_quote) },
     Mutation {
         name: "translation is not undone for answers",
         apply: |r| r.cases.iter_mut().for_each(forget_translation),
@@ -369,6 +370,14 @@ fn swap_tables(set: &mut Ruleset) {
             "security" => "mangle".into(),
             other => other.into(),
         };
+    }
+}
+
+/// As if an ICMP error quoted another packet.
+fn other_quote(case: &mut Case) {
+    if let Some(about) = &mut case.probe.packet.about {
+        about.source_port = about.source_port.map(|port| port ^ 1);
+        about.icmp = about.icmp.map(|(kind, code)| (kind, code ^ 1));
     }
 }
 

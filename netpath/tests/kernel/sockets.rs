@@ -294,7 +294,14 @@ impl Batch<'_> {
 
 /// How a TCP connection began; a client that is connected tells the server its number.
 fn connected(trying: &Trying) -> Result<(), Errno> {
-    sockopt::socket_error(&trying.fd)??;
+    // Not by the socket's error alone: once connected, it tells of refusals of later segments too, which end nothing.
+    if rustix::net::getpeername(&trying.fd).is_err() {
+        match sockopt::socket_error(&trying.fd)? {
+            // Only who was connected can be reset.
+            Ok(()) | Err(Errno::CONNRESET) => {}
+            Err(why) => return Err(why),
+        }
+    }
     let _ = rustix::net::send(&trying.fd, &trying.number.to_be_bytes(), SendFlags::NOSIGNAL);
     Ok(())
 }
