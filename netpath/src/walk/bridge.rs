@@ -7,6 +7,7 @@
 use std::ops::ControlFlow;
 use std::ops::RangeInclusive;
 
+use crate::address::Family;
 use crate::nft::TableFamily;
 use crate::node::Node;
 use crate::walk::Hook;
@@ -60,10 +61,23 @@ impl Walker<'_> {
         ControlFlow::Continue(())
     }
 
+    /// Whether a bridge calls the IP hooks for frames of the packet's family, as far as the settings were collected.
+    pub(super) fn bridge_calls_ip(&self) -> bool {
+        self.node.sysctls.number(call_setting(self.skb.packet.family())) != Some(0)
+    }
+
     /// Whether packets that go out of this interface leave by a port of a bridge.
     pub(super) fn leaves_by_bridge(&self) -> bool {
         let link = self.skb.out_interface.as_deref().and_then(|name| self.node.link(name));
         link.is_some_and(|link| link.kind.as_deref() == Some("bridge"))
+    }
+}
+
+/// The setting by which a bridge calls the IP hooks.
+pub(super) fn call_setting(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "net.bridge.bridge-nf-call-iptables",
+        Family::V6 => "net.bridge.bridge-nf-call-ip6tables",
     }
 }
 

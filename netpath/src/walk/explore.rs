@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::conntrack::{Connection, CtState};
 use crate::node::Node;
 use crate::packet::{Packet, PacketKind};
+use crate::targets::RejectKind;
 use crate::unknown::{Unknown, UnknownKind};
 use crate::walk::choices::{Choices, MAX_PATHS};
 use crate::walk::event::{Delivery, Event, Verdict};
@@ -142,10 +143,17 @@ fn one_path(
     let end = walker.run(entry);
     let skb = walker.skb.clone();
     let answer = match end.verdict {
-        Verdict::Reject(kind) => walker.turn_to_answer(kind).map(|()| {
-            let end = walker.run(&Entry::Local);
-            Answered { verdict: end.verdict, skb: walker.skb.clone(), delivery: end.delivery }
-        }),
+        Verdict::Reject(kind) => {
+            let port = walker.skb.physical_in.clone();
+            let port = port.filter(|_| kind == RejectKind::TcpReset && walker.bridge_calls_ip());
+            walker.turn_to_answer(kind).map(|()| {
+                let end = match port {
+                    Some(port) => walker.answer_by_port(port),
+                    None => walker.run(&Entry::Local),
+                };
+                Answered { verdict: end.verdict, skb: walker.skb.clone(), delivery: end.delivery }
+            })
+        }
         _ => None,
     };
     let (events, doubts) = (walker.events, walker.doubts);

@@ -68,10 +68,19 @@ impl Walker<'_> {
         if self.skb.physical_in.is_none() {
             return self.hook(Hook::Prerouting);
         }
+        let within = self.bridge_calls_ip();
         self.bridge(Hook::Prerouting, bridge::BEFORE_PREROUTING)?;
-        self.hook(Hook::Prerouting)?;
+        if within {
+            self.hook(Hook::Prerouting)?;
+        }
         self.bridge(Hook::Prerouting, bridge::AFTER_PREROUTING)?;
-        self.bridge(Hook::Input, bridge::ALL)
+        self.bridge(Hook::Input, bridge::ALL)?;
+        if within {
+            return Flow::Continue(());
+        }
+        // Nobody remembers the port of a packet that the bridge did not call the IP hooks for.
+        self.skb.physical_in = None;
+        self.hook(Hook::Prerouting)
     }
 
     fn forward(&mut self, interface: Option<Arc<str>>, next_hop: IpAddr) -> (Flow, Option<Delivery>) {
@@ -154,18 +163,15 @@ impl Walker<'_> {
 
     /// A frame between two ports of one bridge: the IP hooks only see it when the bridge calls them.
     fn across_bridge(&mut self, output: &Arc<str>) -> (Flow, Option<Delivery>) {
-        let bridge = self.skb.in_interface.clone();
-        let setting = match self.skb.packet.family() {
-            Family::V4 => "net.bridge.bridge-nf-call-iptables",
-            Family::V6 => "net.bridge.bridge-nf-call-ip6tables",
-        };
+        let name = self.skb.in_interface.clone();
+        let setting = bridge::call_setting(self.skb.packet.family());
         let delivery = Delivery::Sent { interface: Some(Arc::clone(output)), next_hop: self.skb.packet.destination };
         let called = self.setting(setting, &[1, 0]) != 0;
         if !called {
             let cited = self.cite_setting(setting);
             self.kernel("bridge", format!("{setting} is 0, so no IP rule sees the frame"), cited);
         }
-        let flow = self.frame(output, called.then_some(bridge));
+        let flow = self.frame(output, called.then_some(name));
         (flow, Some(delivery))
     }
 
@@ -187,6 +193,23 @@ impl Walker<'_> {
         self.bridge(Hook::Postrouting, bridge::ALL)?;
         self.skb.in_interface = None;
         if calls_ip_as.is_some() { self.hook(Hook::Postrouting) } else { Flow::Continue(()) }
+    }
+
+    /// Sends a RST about a frame of a bridge's port back by that port, past every hook (nf_send_reset), provided that
+    /// there is a route.
+    pub(super) fn answer_by_port(&mut self, port: Arc<str>) -> End {
+        let events = self.events.len();
+        let routed = self.route_output();
+        self.events.truncate(events);
+        match routed {
+            Routed::Refused(verdict) => End { verdict, delivery: None },
+            _ => {
+                let next_hop = self.skb.packet.destination;
+                let detail = format!("the RST goes back by the bridge's port {port}, past every rule");
+                self.kernel("bridge", detail, None);
+                End { verdict: Verdict::Accept, delivery: Some(Delivery::Sent { interface: Some(port), next_hop }) }
+            }
+        }
     }
 
     /// Turns the walker to the answer that a refusal sends. `None` when the refusal is not answered at all.
@@ -243,9 +266,11 @@ impl Walker<'_> {
         v6.is_unspecified() || v6.is_multicast() || covering.next().is_some_and(|route| route.is_anycast(v6))
     }
 
-    /// Nothing that was sent to many is answered.
+    /// Nothing that was sent to many is answered. What passes between a bridge's ports was not routed, so that nobody has
+    /// looked whether its destination is a broadcast address.
     fn is_to_many(&self, addr: IpAddr) -> bool {
-        let broadcast = self.node.routes.covering("local", addr).next().is_some_and(|r| r.kind == RouteType::Broadcast);
+        let mut local = self.node.routes.covering("local", addr).filter(|_| self.skb.physical_out.is_none());
+        let broadcast = local.next().is_some_and(|route| route.kind == RouteType::Broadcast);
         broadcast || addr.is_multicast() || matches!(addr, IpAddr::V4(v4) if v4.is_broadcast())
     }
 

@@ -12,6 +12,7 @@ use netpath::node::Node;
 use netpath::packet::Packet;
 use netpath::walk::{Entry, Event, Exploration, Outcome, explore};
 
+use crate::bridged;
 use crate::counters::Counts;
 use crate::deciding::Deciding;
 use crate::expect::{Seen, agrees, expected, fate, refused_again};
@@ -32,10 +33,15 @@ pub struct Case {
 
 impl Case {
     pub fn explore(&self, node: &Node) -> Exploration {
+        let (packet, bridge) = (&self.probe.packet, bridged::is_bridge(node));
+        let port = |side| Arc::from(if side == Side::S { "eth0" } else { "eth1" });
         let entry = match self.probe.from {
-            Side::S => Entry::Interface(Arc::from("eth0")),
-            Side::D => Entry::Interface(Arc::from("eth1")),
             Side::Node => Entry::Local,
+            from if bridge && !bridged::is_own(node, packet.destination) => {
+                let other = if from == Side::S { Side::D } else { Side::S };
+                Entry::Bridged { input: port(from), output: port(other) }
+            }
+            from => Entry::Interface(port(from)),
         };
         explore(node, &self.probe.packet, &entry, 0, &self.known)
     }
@@ -256,6 +262,11 @@ impl<'a> Bench<'a> {
     /// Fills the sets, in the kernel and in the walk's node, which reads what `ipset save` prints.
     pub fn load_sets(&mut self, sets: &str) {
         self.lab.feed_r(&["ipset", "restore"], sets).unwrap_or_else(|why| panic!("{why}\n{sets}"));
+        self.read_sets();
+    }
+
+    /// Reads the sets that are in the kernel already.
+    pub fn read_sets(&mut self) {
         let saved = self.lab.in_r("ipset save").unwrap();
         let parsed = netpath::ipset::parse("ipset", saved.as_bytes());
         assert!(parsed.unread.is_empty(), "{:?}", parsed.unread);

@@ -14,6 +14,16 @@ pub enum Seen {
     Answer(Side, Option<(u8, u8)>, IpAddr, IpAddr),
 }
 
+/// The side that a way out of the router leads to; a bridge's host finds it by the next hop.
+fn side_of(interface: Option<&str>, next_hop: IpAddr) -> Side {
+    match (interface, next_hop) {
+        (Some("br0"), IpAddr::V4(v4)) if v4.octets()[..2] == [10, 10] => Side::S,
+        (Some("br0"), IpAddr::V6(v6)) if v6.segments()[1] == 0x10 => Side::S,
+        (Some("br0"), _) => Side::D,
+        (interface, _) => side(interface),
+    }
+}
+
 /// The side that an interface of the router leads to.
 pub fn side(interface: Option<&str>) -> Side {
     match interface {
@@ -35,13 +45,15 @@ pub fn expected(outcome: &Outcome) -> Vec<Seen> {
     };
     match (outcome.verdict, &outcome.delivery) {
         (Verdict::Accept, Some(Delivery::Local)) => arrives(Side::Node),
-        (Verdict::Accept, Some(Delivery::Sent { interface, .. })) => arrives(side(interface.as_deref())),
+        (Verdict::Accept, Some(Delivery::Sent { interface, next_hop })) => {
+            arrives(side_of(interface.as_deref(), *next_hop))
+        }
         (Verdict::Reject(kind), _) => {
             let Some(answer) = outcome.answer.as_ref().filter(|answer| answer.verdict == Verdict::Accept) else {
                 return Vec::new();
             };
             let side = match &answer.delivery {
-                Some(Delivery::Sent { interface, .. }) => side(interface.as_deref()),
+                Some(Delivery::Sent { interface, next_hop }) => side_of(interface.as_deref(), *next_hop),
                 // The sender used one of the node's own addresses: the answer goes to the node.
                 Some(Delivery::Local) => Side::Node,
                 None => return Vec::new(),

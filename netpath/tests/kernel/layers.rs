@@ -12,7 +12,7 @@ use crate::lab::Lab;
 use crate::pool::Pool;
 use crate::random::Random;
 use crate::tally::Tally;
-use crate::{generate_decisive, generate_nat, generate_native, generate_routes, managed};
+use crate::{bridged, generate_decisive, generate_nat, generate_native, generate_routes, managed};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +31,12 @@ pub enum Layer {
     Managed,
     /// Real connections, and what client and server see of them.
     Sockets,
+    /// Random rules of the router's as a bridge.
+    Bridged,
 }
 
 /// Which layers a run takes, one after the other, again and again.
-pub const CYCLE: [(Layer, Family); 20] = [
+pub const CYCLE: [(Layer, Family); 22] = [
     (Layer::Filter, Family::V4),
     (Layer::Filter, Family::V6),
     (Layer::Nat, Family::V4),
@@ -55,6 +57,8 @@ pub const CYCLE: [(Layer, Family); 20] = [
     (Layer::Filter, Family::V6),
     (Layer::Sockets, Family::V4),
     (Layer::Sockets, Family::V6),
+    (Layer::Bridged, Family::V4),
+    (Layer::Bridged, Family::V6),
 ];
 
 /// One job: some batches in a lab of their own. Its number and the run's seed alone decide what it does, so that jobs can
@@ -108,6 +112,7 @@ impl Job {
             Layer::Native => self.native(&lab),
             Layer::Managed => self.managed(&lab),
             Layer::Sockets => self.sockets(&lab),
+            Layer::Bridged => self.bridged(&lab),
         }
         if self.tally.differences > 0 {
             println!("job {} ({:?}, {:?}) differs", self.number, self.layer, self.family);
@@ -139,6 +144,31 @@ impl Job {
             }
         }
         self.keep(bench);
+    }
+
+    fn bridged(&mut self, lab: &Lab) {
+        bridged::bridge(lab).unwrap();
+        let pool = Pool::new(&mut self.random, self.family);
+        for batch in 0..BATCHES {
+            let settings = bridged::settings(&mut self.random);
+            lab.feed_r(&["sysctl", "-q", "-p", "-"], &settings).unwrap();
+            let mut bench = self.bench(lab);
+            if batch == 0 {
+                bench.load_sets(&pool.sets(&mut self.random));
+            } else {
+                bench.read_sets();
+            }
+            let backend = [Backend::Nft, Backend::Legacy][batch % 2];
+            let rules = generate::filter_rules(&mut self.random, &pool, 40);
+            let rules = bridged::rules(&mut self.random, &rules);
+            let probes = distinct(&mut self.random, &pool, PER_BATCH, &OUTSIDE);
+            bench.batch(&[(backend, &rules)], &probes, &mut self.tally);
+            self.keep(bench);
+            if self.tally.differences > 0 {
+                println!("{settings}");
+                break;
+            }
+        }
     }
 
     fn decisive(&mut self, lab: &Lab) {

@@ -4,6 +4,7 @@
 //! `DOSSIER_KERNEL_JOB` one job of it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bridged;
 mod compare;
 mod connect;
 mod counters;
@@ -37,7 +38,7 @@ use std::time::Instant;
 use crate::compare::Recording;
 use crate::connect::Connections;
 use crate::layers::Job;
-use crate::mutations::{MUTATIONS, NODE_MUTATIONS};
+use crate::mutations::{BRIDGE_MUTATIONS, MUTATIONS, NODE_MUTATIONS};
 use crate::tally::Tally;
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -130,9 +131,10 @@ fn every_mutation_of_the_walk_is_noticed() {
         };
         jobs.iter().flat_map(record).collect()
     };
-    let (rules, routes) = (record(&[0, 1, 2, 3, 6]), record(&[4, 24]));
+    let (rules, routes, bridge) = (record(&[0, 1, 2, 3, 6]), record(&[4, 26, 48]), record(&[20, 21]));
     let mut unnoticed = Vec::new();
-    for (mutations, recordings) in [(&MUTATIONS[..], &rules), (&NODE_MUTATIONS[..], &routes)] {
+    let all = [(&MUTATIONS[..], &rules), (&NODE_MUTATIONS[..], &routes), (&BRIDGE_MUTATIONS[..], &bridge)];
+    for (mutations, recordings) in all {
         for mutation in mutations {
             let differences = mutation.differences(recordings);
             println!("{}: {differences} packets differ", mutation.name);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use netpath::interface::IfacePattern;
 use netpath::iptables::{Policy, Rule, Ruleset};
 use netpath::matches::{Match, StateSet};
 use netpath::node::Node;
@@ -202,6 +203,20 @@ pub const SEEN_BY_SOCKETS: [&str; 22] = [
     "mangle is walked after filter",
 ];
 
+/// Ways to be wrong about a bridge.
+pub const BRIDGE_MUTATIONS: [Mutation; 4] = [
+    Mutation { name: "bridged frames meet no IP rule", apply: |r| bridge_calls(r, "0") },
+    Mutation { name: "every bridged frame meets the IP rules", apply: |r| bridge_calls(r, "1") },
+    Mutation {
+        name: "the ports of a bridge are not looked at",
+        apply: |r| without(r, |m| matches!(m, Match::Physdev(_))),
+    },
+    Mutation {
+        name: "rules see a bridge's port as the way in",
+        apply: |r| headers(r, |rule| rename(&mut rule.header.in_interface)),
+    },
+];
+
 /// Ways to be wrong about the node's routes and settings, for rule sets that do not matter.
 pub const NODE_MUTATIONS: [Mutation; 6] = [
     Mutation { name: "every interface forwards", apply: |r| set(r, "net.ipv4.conf.eth0.forwarding", "1") },
@@ -391,6 +406,18 @@ fn forget_translation(case: &mut Case) {
 fn set(recording: &mut Recording, name: &str, value: &str) {
     let origin = Origin { file: "mutation".into(), line: 1, pointer: None };
     recording.node.sysctls.set(name, value, Cited { origin, text: String::new() });
+}
+
+fn bridge_calls(recording: &mut Recording, value: &str) {
+    set(recording, "net.bridge.bridge-nf-call-iptables", value);
+    set(recording, "net.bridge.bridge-nf-call-ip6tables", value);
+}
+
+/// `-i br0` as if it said `-i eth0`.
+fn rename(test: &mut Option<netpath::iptables::Negatable<IfacePattern>>) {
+    if let Some(test) = test.as_mut().filter(|test| test.value.matches(Some("br0"))) {
+        test.value = IfacePattern::parse("eth0");
+    }
 }
 
 fn routes(recording: &mut Recording, kept: impl Fn(RouteType) -> bool) {

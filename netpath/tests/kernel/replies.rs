@@ -58,15 +58,19 @@ pub fn error(node: &Node, arrived: &Arrived) -> Option<Case> {
     let Receiver { side, source, destination, ports } = receiver(node, arrived).filter(|_| number % 2 == 0)?;
     let mut quoted = arrived.outcome.skb.packet.clone();
     (quoted.source, quoted.destination) = (source, destination);
-    let stranger = number % 10 == 8;
+    if number % 10 == 8 {
+        // Nobody speaks to these.
+        let stranger = if source.is_ipv4() { "203.0.113.9" } else { "2001:db8:ffff::9" };
+        quoted.destination = stranger.parse().unwrap();
+    }
     match (&mut quoted.transport, ports) {
         (
             Transport::Tcp { source, destination, .. }
             | Transport::Ports { source, destination }
             | Transport::Sctp { source, destination, .. },
             Some(ports),
-        ) => (*source, *destination) = (ports.0, ports.1 ^ u16::from(stranger)),
-        (Transport::Icmp { kind: 8 | 128, code: 0 }, None) if !stranger => {}
+        ) => (*source, *destination) = ports,
+        (Transport::Icmp { kind: 8 | 128, code: 0 }, None) => {}
         _ => return None,
     }
     let (header, errors) = if source.is_ipv4() { (20, &ERRORS_V4[..]) } else { (40, &ERRORS_V6[..]) };
