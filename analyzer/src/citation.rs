@@ -41,6 +41,18 @@ impl Citation {
     }
 }
 
+/// As netpath writes citations: they have a line always.
+impl From<&Citation> for netpath::source::Cited {
+    fn from(citation: &Citation) -> Self {
+        let line = citation.line.and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
+        let origin = match &citation.pointer {
+            Some(pointer) => netpath::source::Origin::json(&citation.path, line, pointer.as_str()),
+            None => netpath::source::Origin::line(&citation.path, line),
+        };
+        netpath::source::Cited { origin, text: citation.text.clone() }
+    }
+}
+
 /// Cuts at a character boundary, and says that it cut.
 fn clip(text: &str) -> String {
     if text.len() <= Citation::TEXT_LIMIT {

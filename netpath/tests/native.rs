@@ -67,3 +67,29 @@ fn an_open_port_connects_and_a_closed_one_is_refused_with_a_fix_in_firewalld_s_w
         "firewall-cmd --permanent --zone=public --add-port=10255/tcp && firewall-cmd --reload"
     );
 }
+
+/// Two tables whose chains of INPUT have one priority, as kube-proxy's and the filter table of iptables have.
+fn two_tables(first: &str, second: &str) -> Answer {
+    let chain =
+        |rule: &str| format!("{{ chain input {{ type filter hook input priority 0; policy accept; {rule}; }} }}");
+    let text = format!("table ip one {}\ntable ip two {}\n", chain(first), chain(second));
+    let mut node = node();
+    node.nft = Some(nft::parse_text("nft.txt", text.as_bytes()));
+    let packet = Packet::tcp_syn(("10.0.0.9".parse().unwrap(), 40000), ("10.0.0.4".parse().unwrap(), 10250));
+    walk(&node, &packet, &Entry::Interface(Arc::from("eth0")))
+}
+
+#[test]
+fn an_order_that_nobody_knows_is_a_question_only_where_it_makes_a_difference() {
+    let harmless = two_tables("tcp dport 10250 accept", "tcp dport 22 drop");
+    assert_eq!((harmless.client_sees, harmless.unknowns.len()), (ClientSees::Connected, 0), "{:?}", harmless.unknowns);
+    // Where one marks what the other drops, it is: the mark is there in time, or not.
+    let open = two_tables("tcp dport 10250 meta mark set 1", "meta mark 1 drop");
+    assert_eq!(open.client_sees, ClientSees::Depends);
+    assert!(open.unknowns[0].what.contains("registered last"), "{:?}", open.unknowns);
+    // One line drops, before or after a chain that does nothing to the packet.
+    let dropped = two_tables("tcp dport 10250 drop", "tcp dport 22 drop");
+    assert_eq!((dropped.verdict, dropped.unknowns.len()), (Decision::Drop, 0), "{:?}", dropped.unknowns);
+    // Both drop: whichever comes first.
+    assert_eq!(two_tables("tcp dport 10250 drop", "tcp dport 10250 drop").verdict, Decision::Drop);
+}

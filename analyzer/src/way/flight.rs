@@ -100,6 +100,18 @@ pub struct Flight {
 }
 
 impl Flight {
+    /// A course that ended so, with nothing to be said besides.
+    pub fn ended(trail: Trail, verdict: Verdict, sees: ClientSees, why: String) -> Flight {
+        Flight { trail, verdict, sees, why, arrival: None, cited: None, stopped_by_leg: false, closed: None }
+    }
+
+    /// A course that is not followed further.
+    pub fn cut(mut trail: Trail) -> Flight {
+        trail.doubts.push("more courses than are followed".to_owned());
+        let why = "there are more courses than are followed".to_owned();
+        Flight::ended(trail, Verdict::Drop, ClientSees::Depends, why)
+    }
+
     /// Whether the packet and its answer arrive.
     pub fn is_connected(&self) -> bool {
         self.sees == ClientSees::Connected

@@ -3,7 +3,7 @@
 //! ```text
 //! question.rs   from the ends to a packet, its sender and where it begins
 //! world.rs      who has which address, and the nodes to walk through
-//! journey.rs    node after node, what lies between, the end, and the way back
+//! journey/      node after node, what lies between, the end, and the way back
 //! flight.rs     one course of a journey
 //! overlay.rs    what carries packets between nodes
 //! gate.rs       what decides beside nodes: policies, and a cloud's security groups

@@ -6,10 +6,10 @@
 use netpath::answer::ClientSees;
 use netpath::packet::Packet;
 use netpath::protocol;
+use netpath::source::Cited;
 use netpath::walk::Verdict;
 
 use super::flight::{Flight, Trail};
-use super::journey::{cited, ended};
 use super::world::World;
 use crate::citation::Citation;
 
@@ -20,7 +20,7 @@ const KUBELET: u16 = 10_250;
 fn lost(world: &World<'_>, sent: &Packet, node: &str) -> Option<(String, Citation)> {
     let to_kubelet = sent.protocol == protocol::TCP && sent.destination_port() == Some(KUBELET);
     let by_server = world.api_servers().iter().any(|(address, _)| *address == sent.source);
-    (to_kubelet && by_server).then(|| world.facts().node_files(node)?.selftest_lost()).flatten()
+    (to_kubelet && by_server && world.is_as_found()).then(|| world.facts().node_files(node)?.selftest_lost()).flatten()
 }
 
 /// The course on which a packet that arrives by all that is known is lost all the same, as those requests were. The trail
@@ -37,6 +37,6 @@ pub fn lost_on_the_way(world: &World<'_>, sent: &Packet, node: &str, trail: &mut
         _ => (Verdict::Drop, ClientSees::Timeout),
     };
     let why = format!("no rule in the bundle stops the packet, but the API server's own request came to `{word}`");
-    let cited = Some((cited(&tries), super::answer::Direction::Forward));
-    Some(Flight { cited, ..ended(trail.clone(), verdict, sees, why) })
+    let cited = Some((Cited::from(&tries), super::answer::Direction::Forward));
+    Some(Flight { cited, ..Flight::ended(trail.clone(), verdict, sees, why) })
 }

@@ -58,6 +58,11 @@ impl<'a> World<'a> {
         World { opened, ..self.with_nothing() }
     }
 
+    /// Whether it is the cluster as it was found: what was tried then says nothing about it once something is changed.
+    pub fn is_as_found(&self) -> bool {
+        self.changed.is_empty() && self.opened.is_empty()
+    }
+
     /// Whether a change of this gate is being tried.
     pub fn has_opened(&self, gate: &str) -> bool {
         self.opened.contains(gate)

@@ -11,7 +11,7 @@ use crate::walk::choices::{Choices, MAX_PATHS};
 use crate::walk::event::{Delivery, Event, Verdict};
 use crate::walk::hooks::HookOrders;
 use crate::walk::walker::Walker;
-use crate::walk::{Skb, Socket};
+use crate::walk::{Skb, Socket, orders};
 
 /// Where a packet enters the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(crate) fn explore_with(
             return Exploration { outcomes, cut: true };
         }
         if !choices.advance() {
-            return Exploration { outcomes, cut: false };
+            return Exploration { outcomes: orders::settled(outcomes), cut: false };
         }
     }
 }

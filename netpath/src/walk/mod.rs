@@ -11,6 +11,7 @@ mod nat;
 mod native;
 mod native_fib;
 mod native_values;
+mod orders;
 mod path;
 mod routing;
 mod routing_v6;

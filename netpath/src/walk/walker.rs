@@ -91,9 +91,7 @@ impl Walker<'_> {
         let busy: Vec<BaseChain> = chains.filter(|chain| !self.is_idle(*chain)).collect();
         let [first, .., last] = busy.as_slice() else { return false };
         let (first, last) = (self.chain_name(*first), self.chain_name(*last));
-        let what = format!("whether {first} or {last} was registered last and so runs first");
-        let unknown = Unknown::deterministic(what.clone(), what);
-        !self.decide(&unknown)
+        !self.decide(&super::orders::question(&first, &last))
     }
 
     fn chain_name(&self, chain: BaseChain) -> String {

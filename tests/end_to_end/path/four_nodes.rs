@@ -2,7 +2,8 @@
 //! collector reached with `--nodes all` (`four-nodes.zip`; what no packet depends on is left out of it).
 //!
 //! Two things were broken when it was collected. On n2 an iptables rule drops UDP 8472; and the network between the nodes
-//! drops TCP 10250 from cp1 to n3, of which no node knows. What each question expects is what a real socket saw then.
+//! drops TCP 10250 from cp1 to n3, of which no node knows. A second bundle is of the same cluster made anew with kube-proxy's
+//! nftables mode, with ufw switched on on n2. What each question expects is what a real socket saw then.
 
 use serde_json::Value;
 use tests::product::workspace;
@@ -18,7 +19,11 @@ const WEB_N2: &str = "pod/demo/web-7d5f68856f-9lxdq:8080";
 const WEB_N3: &str = "pod/demo/web-7d5f68856f-pxkkq:8080";
 
 fn ask(from: &str, to: &str, protocol: &str) -> Value {
-    let bundle = workspace().join("tests/end_to_end/path/four-nodes.zip");
+    ask_of("four-nodes.zip", from, to, protocol)
+}
+
+fn ask_of(bundle: &str, from: &str, to: &str, protocol: &str) -> Value {
+    let bundle = workspace().join("tests/end_to_end/path").join(bundle);
     ask_at(&bundle, &["--from", from, "--to", to, "--proto", protocol])
 }
 
@@ -90,4 +95,44 @@ fn a_request_that_was_lost_speaks_against_rules_that_let_it_pass() {
     assert!(answer["fix"].is_null(), "{answer:#}");
     // It was the API server's: what other nodes send has not been tried.
     assert_eq!(verdict(&ask("node/n1", "node/n3:10250", "tcp")), ("accept", "connected"));
+}
+
+#[test]
+fn the_same_with_nftables_and_ufw() {
+    let (n1, n2) = ("pod/demo/probe-nf2mk", "pod/demo/probe-4wtp2");
+    let web = ["mmdh7", "2mz8q", "z8qvb"].map(|end| format!("pod/demo/web-7d5f68856f-{end}:8080"));
+    let (connected, by_chance) = (("accept", "connected"), ("depends", "depends"));
+    let (lost, unanswered) = (("drop", "timeout"), ("accept", "timeout"));
+    for (from, to, protocol, expected) in [
+        (n1, &*web[0], "tcp", connected),
+        (n1, &web[1], "tcp", lost),
+        (n1, &web[2], "tcp", connected),
+        (n2, &web[0], "tcp", unanswered),
+        (n2, &web[1], "tcp", connected),
+        (n2, &web[2], "tcp", unanswered),
+        (n1, "service/kube-system/kube-dns:53", "udp", connected),
+        (n1, "service/kube-system/kube-dns:53", "tcp", connected),
+        (n1, "service/default/kubernetes:443", "tcp", connected),
+        (n1, "service/demo/web:80", "tcp", by_chance),
+        ("node/n1", "node/n2:30080", "tcp", ("accept", "depends")),
+        ("node/cp1", "node/n1:10250", "tcp", connected),
+        ("node/cp1", "node/n2:10250", "tcp", lost),
+        ("node/n1", "node/n2:10250", "tcp", lost),
+        (n1, "node/n2:10250", "tcp", lost),
+        ("node/cp1", &web[1], "tcp", lost),
+        ("10.10.0.100", "node/cp1:6443", "tcp", connected),
+    ] {
+        let answer = ask_of("four-nodes-nftables.zip", from, to, protocol);
+        assert_eq!(verdict(&answer), expected, "{from} to {to}: {:?}", answer["detail"]);
+        // That two tables have chains of one priority is no question here.
+        let unknowns = answer["unknowns"].to_string();
+        assert!(!unknowns.contains("registered last"), "{from} to {to}: {unknowns}");
+        if expected == lost {
+            assert!(answer["deciding"]["text"].as_str().unwrap().starts_with(":INPUT DROP"), "{answer:#}");
+            assert_eq!(
+                (&answer["fix"]["verified"], &answer["fix"]["changes"][0]["owner"]),
+                (&true.into(), &"ufw".into())
+            );
+        }
+    }
 }
