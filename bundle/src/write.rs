@@ -327,8 +327,8 @@ impl BundleWriter {
     }
 
     /// Compresses an entry within this bundle's budget.
-    pub(crate) fn packer(&self) -> Packer {
-        Packer::new(Spool::new(&self.shared.budget))
+    pub(crate) fn packer(&self, name: &str) -> Packer {
+        Packer::new(Spool::new(&self.shared.budget), name)
     }
 
     /// Records an item in flight that ended without content.

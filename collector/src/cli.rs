@@ -290,7 +290,9 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
     let to_stdout = job.reply.is_some() || job.out.as_deref() == Some(Path::new("-"));
     // Before there is a file that a signal could leave behind.
     let signals = signals::Signals::take().context("cannot listen for signals")?;
-    let writer = writer(&job)?;
+    let told = job.reply.as_ref().and_then(reach::reply::Options::key);
+    let redaction = told.map_or_else(Redaction::new, Redaction::by);
+    let writer = writer(&job, &redaction)?;
     let progress = Progress::on_stderr(job.plan.lines().len());
     let run = Run::with_costs(writer, job.budget, job.limits.clone(), progress, job.costs.clone());
     space::note_scarce(&run);
@@ -332,7 +334,8 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
             let server = connection.server.to_string();
             let nodes = async {
                 if let (Some(options), Some(programs)) = (&job.reach, programs) {
-                    reach::collect(&run, options, job.deep, programs, api, server).await;
+                    let asked = reach::Asked { options, deep: job.deep, key: redaction.key() };
+                    reach::collect(&run, asked, programs, api, server).await;
                 }
             };
             let paced = pace.insert(connection.pace.clone()).clone();
@@ -389,10 +392,10 @@ async fn wait_for(run: &Run, node: tokio::task::JoinHandle<anyhow::Result<()>>) 
     }
 }
 
-fn writer(job: &Job) -> anyhow::Result<BundleWriter> {
+fn writer(job: &Job, redaction: &Redaction) -> anyhow::Result<BundleWriter> {
     // Every byte of every item passes this, and there is no other writer.
     let costs = job.costs.as_ref().map(|costs| costs.content.clone());
-    let options = WriteOptions { filters: Redaction::new().filters(), costs, ..WriteOptions::default() };
+    let options = WriteOptions { filters: redaction.filters(), costs, ..WriteOptions::default() };
     if let Some(reply) = &job.reply {
         return Ok(BundleWriter::create_framed(reply.writer(), options));
     }

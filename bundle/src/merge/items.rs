@@ -110,7 +110,7 @@ fn copy(source: &Bundle, from: &str, path: &str, writer: &BundleWriter) -> Resul
     match source.raw(from)? {
         Raw::Packed(sizes, compressed) => Ok(writer.append_packed(path, sizes, compressed)?),
         Raw::Plain(mut content) => {
-            let mut packer = writer.packer();
+            let mut packer = writer.packer(path);
             let mut buffer = vec![0; 256 << 10];
             loop {
                 let n = content.read(&mut buffer).map_err(|error| ReadError::from_io(from, error))?;

@@ -8,7 +8,7 @@ use zip::read::read_zipfile_from_stream;
 use zip::result::{ZipError, ZipResult};
 use zip::{DateTime, ZipWriter};
 
-use super::compressor::Compressor;
+use super::compressor::{Compressor, Effort};
 use super::spool::Spool;
 
 /// What the archive says of an entry. Every entry is below 4 GiB ([`super::MAX_ITEM`]), so none needs zip64 sizes of
@@ -31,8 +31,9 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    pub(crate) fn new(place: Spool) -> Packer {
-        Packer { compressor: place.compressor(), place, crc: Crc::new(), bytes: 0 }
+    /// A packer of the entry of this name.
+    pub(crate) fn new(place: Spool, name: &str) -> Packer {
+        Packer { compressor: place.compressor(Effort::of(name)), place, crc: Crc::new(), bytes: 0 }
     }
 
     /// Bytes that were taken.

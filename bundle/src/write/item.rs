@@ -59,8 +59,8 @@ impl ItemWriter {
         let item = Item {
             ticket,
             draft,
+            packer: Packer::new(spool, &path),
             path,
-            packer: Packer::new(spool),
             filter,
             filtered: Vec::new(),
             hash: Sha256::new(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::compressor::{Compressor, Compressors};
+use super::compressor::{Compressor, Compressors, Effort};
 
 /// Memory is taken from the budget in steps of this size, so that few large items do not ask it for every write.
 const STEP: u64 = 64 << 10;
@@ -119,8 +119,8 @@ impl Spool {
     }
 
     /// A compressor, of those that all items share.
-    pub(super) fn compressor(&self) -> Compressor {
-        Compressor::of(&self.budget.compressors)
+    pub(super) fn compressor(&self, effort: Effort) -> Compressor {
+        Compressor::of(&self.budget.compressors, effort)
     }
 
     /// Makes sure that there is room in memory for one more byte; moves to a file where there is none.

@@ -121,7 +121,7 @@ impl State {
 
     /// Appends an entry that is no item.
     pub(super) fn append_whole(&mut self, name: &str, content: &[u8], shared: &Shared) -> Result<(), WriteError> {
-        let mut packer = Packer::new(Spool::new(&shared.budget));
+        let mut packer = Packer::new(Spool::new(&shared.budget), name);
         packer.put(content)?;
         let (mut spool, sizes) = packer.finish()?;
         spool.rewind()?;

@@ -164,11 +164,12 @@ impl Logs {
             return;
         }
         let turn = self.requests.turn();
+        let asked = Timestamp::now();
         let ask = Ask::get(path, Instant::now() + run.time_for(TIME)).accept("*/*");
         let answer = turn.and_then(|turn| self.requests.send_once(&ask, turn));
         let taken = answer.map_err(of_kubelet).and_then(|answer| {
             self.answered.fetch_add(1, Ordering::Relaxed);
-            self.write(wanted, draft.clone(), answer.body)
+            self.write(wanted, draft.clone(), asked, answer.body)
         });
         if let Err(mut failure) = taken {
             failure.reason = of_node(&failure, &wanted.node);
@@ -196,9 +197,16 @@ impl Logs {
         })
     }
 
-    fn write(&self, wanted: &Wanted, draft: ItemDraft, body: super::request::Body) -> Result<(), Failure> {
+    fn write(
+        &self,
+        wanted: &Wanted,
+        draft: ItemDraft,
+        asked: Timestamp,
+        body: super::request::Body,
+    ) -> Result<(), Failure> {
         let place = layout::container_log(&wanted.namespace, &wanted.pod, &wanted.container, wanted.previous);
         let mut item = self.requests.run().begin(draft, place).map_err(|error| Failure::writing(&error))?;
+        item.asked_at(asked);
         // The kubelet is trusted to keep the bound, but not blindly.
         let most = self.requests.run().limits().item_bytes();
         let mut body = body.take(2 * most);

@@ -11,9 +11,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::api::Api;
 use super::pod::CONTAINER;
+use super::reply;
 use super::take_in::{Incoming, Taken, take_in};
 use crate::cluster::failure::Failure;
 use crate::cluster::logs::of_kubelet;
+use crate::redact::Key;
 use crate::run::Run;
 
 /// How long exec may take to begin: where port 10250 is blocked nothing comes at all, and the API server itself waits
@@ -38,6 +40,9 @@ pub struct Exec<'a> {
     pub command: Vec<String>,
     /// What goes to its standard input.
     pub input: Bytes,
+    /// What the collector there masks by. It goes the way of the program, which nobody else reads: arguments would be in the
+    /// API server's audit log, and an object in etcd.
+    pub key: Key,
     /// When it must be done.
     pub deadline: Instant,
 }
@@ -69,9 +74,10 @@ pub async fn collect(api: &Api, run: &Run, exec: Exec<'_>) -> Result<Taken, Fail
 
 async fn begin(client: kube::Client, exec: &Exec<'_>) -> Result<AttachedProcess, Failure> {
     let pods: kube::Api<Pod> = kube::Api::namespaced(client, exec.namespace);
+    let command: Vec<&str> = exec.command.iter().map(String::as_str).chain([reply::KEY_ON_STDIN]).collect();
     let params = AttachParams::default().container(CONTAINER).stdin(true).stdout(true).stderr(true);
     let params = params.max_stdin_buf_size(BUFFER).max_stdout_buf_size(BUFFER).max_stderr_buf_size(BUFFER);
-    pods.exec(exec.pod, &exec.command, &params).await.map_err(|error| of_kube(&error))
+    pods.exec(exec.pod, command, &params).await.map_err(|error| of_kube(&error))
 }
 
 /// Sends the program and takes what comes back, side by side, until the collector there is done or its time is up.
@@ -89,14 +95,32 @@ async fn exchange(
         tokio::task::spawn_blocking(move || run.gathering(|| take_in(&run, &node, &mut incoming)))
     };
     let mut stdin = process.stdin();
+    let (wants, wanted) = tokio::sync::oneshot::channel();
     let send = async {
         if let Some(stdin) = &mut stdin {
             // Where the other side ends early, its last words tell more than the broken pipe.
             let _ = stdin.write_all(&exec.input).await;
             let _ = stdin.flush().await;
+            // What comes before the collector asks, stage0 may take for the program's.
+            if wanted.await.is_ok() {
+                let _ = stdin.write_all(&exec.key.to_bytes()).await;
+                let _ = stdin.flush().await;
+            }
         }
     };
     let receive = async {
+        let mut first = vec![0; reply::KEY_WANTED.len()];
+        match stdout.read_exact(&mut first).await {
+            Ok(_) if first == reply::KEY_WANTED => drop(wants.send(())),
+            Ok(_) => {
+                drop(wants);
+                // A collector of another version says something else first.
+                if sender.send(first.into()).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
         loop {
             let mut chunk = bytes::BytesMut::with_capacity(64 << 10);
             match stdout.read_buf(&mut chunk).await {

@@ -43,6 +43,7 @@ use self::start::Started;
 use self::take_in::Taken;
 use crate::cluster::failure::Failure;
 use crate::plan::{Cost, PlanLine};
+use crate::redact::Key;
 use crate::run::Run;
 use crate::symptom::Ends;
 
@@ -93,9 +94,20 @@ pub fn record_unreachable(run: &Run, error: &anyhow::Error) {
     run.record(draft(Scope::Cluster, "GET /api/v1/nodes".to_owned()), end, Timestamp::now());
 }
 
+/// What a run asks of its nodes.
+pub struct Asked<'a> {
+    /// Which nodes, and how they are reached.
+    pub options: &'a Options,
+    /// Whether the heavy items are wanted.
+    pub deep: bool,
+    /// What the run masks by.
+    pub key: Key,
+}
+
 /// Reaches the nodes that are wanted. What went wrong is said in each node's record; nodes without their items are noted
 /// in the run.
-pub async fn collect(run: &Run, options: &Options, deep: bool, programs: Programs, api: Api, server: String) {
+pub async fn collect(run: &Run, asked: Asked<'_>, programs: Programs, api: Api, server: String) {
+    let Asked { options, deep, key } = asked;
     let Some(wanted) = options.nodes.as_ref() else { return };
     let namespace = options.node_namespace.clone().unwrap_or_else(|| api.default_namespace().to_owned());
     let (nodes, missing) = match node::list(&api, wanted).await {
@@ -129,6 +141,7 @@ pub async fn collect(run: &Run, options: &Options, deep: bool, programs: Program
         server,
         node_time: Duration::from_secs(options.node_seconds),
         deep,
+        key,
         exec: Default::default(),
     };
     let ends = Ends::of(&run.symptom().unwrap_or_default());
@@ -156,6 +169,8 @@ struct Reach {
     node_time: Duration,
     /// Whether the heavy items are wanted.
     deep: bool,
+    /// What the run masks by; a node that exec reaches does so too, so that a value has one number.
+    key: Key,
     /// Nodes that exec reached, and nodes that it did not.
     exec: (AtomicUsize, AtomicUsize),
 }
@@ -317,6 +332,7 @@ impl Reach {
             node: &node.name,
             command: self.collect_command(node, "-", seconds),
             input: program.packed.clone(),
+            key: self.key,
             deadline,
         };
         let result = exec::collect(&self.api, &self.run, exec).await;

@@ -4,7 +4,7 @@
 //! The pod's token may read and change that ConfigMap and nothing else. A chunk is put in with its number and stays until
 //! the number is confirmed, so that the cluster holds no more than one chunk of each node at any moment.
 
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -21,6 +21,7 @@ use super::digest;
 use super::mailbox::{CHUNK, CONFIRMED, LAST, SENT};
 use crate::cluster::client::client;
 use crate::cluster::pace::Pace;
+use crate::redact::Key;
 
 /// How items are sent back, in a pod of `--nodes`.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,6 +30,9 @@ pub struct Options {
     /// Writes items as frames, for the collector that started this one in a pod.
     #[arg(long, hide = true)]
     pub framed: bool,
+    /// Asks for what to mask by on standard output, and takes it from standard input.
+    #[arg(long, hide = true, requires = "framed", conflicts_with = "mailbox")]
+    key_on_stdin: bool,
     /// The path of the ConfigMap that frames are put into, instead of standard output.
     #[arg(long, hide = true, requires = "framed")]
     mailbox: Option<String>,
@@ -56,7 +60,32 @@ const ASKS: u32 = 10;
 /// What is kept of the frames, to compose the digest from.
 const KEPT: usize = 16 << 20;
 
+/// The argument by which the collector in a pod is told to ask for its key.
+pub const KEY_ON_STDIN: &str = "--key-on-stdin";
+/// How it asks, before the first frame.
+pub const KEY_WANTED: &[u8] = b"dossier key\n";
+/// How long it waits.
+const KEY: Duration = Duration::from_secs(10);
+
 impl Options {
+    /// What to mask by, where the collector that started this one says so. Without an answer the run has numbers of its own,
+    /// which hide as much.
+    pub fn key(&self) -> Option<Key> {
+        if !self.key_on_stdin {
+            return None;
+        }
+        let mut out = io::stdout();
+        out.write_all(KEY_WANTED).and_then(|()| out.flush()).ok()?;
+        let (told, key) = sync_channel(1);
+        std::thread::spawn(move || {
+            let mut bytes = [0; Key::LENGTH];
+            let read = io::stdin().lock().read_exact(&mut bytes);
+            // Nobody may wait for it any more.
+            let _ = told.send(read.ok().map(|()| Key::from(bytes)));
+        });
+        key.recv_timeout(KEY).ok().flatten()
+    }
+
     /// Where frames go.
     pub fn writer(&self) -> Box<dyn Write + Send> {
         if self.mailbox.is_none() && self.digest.is_none() {

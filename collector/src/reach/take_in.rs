@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use crate::cluster::failure::Failure;
 use crate::run::Run;
 
-/// Compressed bytes that one node may send. The collector there has its own limits; this one holds where it does not.
-const NODE_AT_MOST: u64 = 100_000_000;
+/// Compressed bytes that one node may always send, however little of it is to be kept.
+const NODE_AT_LEAST: u64 = 10_000_000;
 
 /// What came of a node.
 #[derive(Debug, Default)]
@@ -46,6 +46,8 @@ pub fn take_in(run: &Run, node: &str, stream: &mut impl Read) -> Taken {
 }
 
 fn take(run: &Run, node: &str, stream: &mut impl Read, taken: &mut Taken) -> io::Result<()> {
+    // The collector there keeps the bound itself, before compression; this holds where it does not.
+    let most = run.limits().node_bytes().max(NODE_AT_LEAST);
     while let Some(frame) = frames::next(stream)? {
         match frame {
             Frame::Record(record) => {
@@ -56,8 +58,8 @@ fn take(run: &Run, node: &str, stream: &mut impl Read, taken: &mut Taken) -> io:
             Frame::Item(record, content) => {
                 own(&record, node)?;
                 taken.bytes += content.compressed();
-                if taken.bytes > NODE_AT_MOST {
-                    return Err(io::Error::other(format!("the node sent more than {NODE_AT_MOST} bytes")));
+                if taken.bytes > most {
+                    return Err(io::Error::other(format!("the node sent more than {most} bytes")));
                 }
                 run.mind_space();
                 let bytes = record.bytes;

@@ -3,7 +3,7 @@
 //! It is the second line. What is collected is decided by allow-lists (`cluster/strip`, `node/secrets`); this finds what came
 //! through in texts that nobody can list: logs, configuration, what the sender attached. A mask names the kind of what it
 //! hides and a number, `MASKED-password-3914027`, that is the same for the same value everywhere in a run, so that a reader
-//! still sees what belongs together. Nothing else of the text changes: lines stay lines, JSON stays JSON, and what was
+//! still sees what belongs together; only a node that was reached without exec has numbers of its own. Nothing else of the text changes: lines stay lines, JSON stays JSON, and what was
 //! masked once is left alone when it is redacted again.
 //!
 //! [`stream`] cuts the text into windows, [`scan`] finds secrets in one, the other files each know one way in which secrets
@@ -37,6 +37,7 @@ use bundle::filter::FilterFactory;
 use regex::bytes::Regex;
 
 use self::container::Container;
+pub use self::number::Key;
 use self::number::Numbers;
 
 /// The patterns are constants, compiled by the tests; a wrong one would end the program at its first use there.
@@ -57,6 +58,16 @@ impl Redaction {
     /// Redaction with numbers of its own.
     pub fn new() -> Redaction {
         Redaction::default()
+    }
+
+    /// Redaction with the numbers of another collector of the same run.
+    pub fn by(key: Key) -> Redaction {
+        Redaction { numbers: Numbers::by(key) }
+    }
+
+    /// What its numbers are made with.
+    pub fn key(&self) -> Key {
+        self.numbers.key()
     }
 
     /// A filter for one text.

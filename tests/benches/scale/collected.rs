@@ -51,8 +51,7 @@ impl Collected {
 
     /// The requests of items with content that are asked for.
     pub fn requests(&self, wanted: impl Fn(&ItemRecord) -> bool) -> Vec<String> {
-        let items = self.items().iter().filter(|item| item.path.is_some() && wanted(item));
-        items
+        self.with_content(wanted)
             .filter_map(|item| match &item.source {
                 Source::Request(path) => Some(path.clone()),
                 _ => None,
@@ -63,11 +62,26 @@ impl Collected {
     /// Seconds from the run's beginning to the end of its last list, table or text of a table. Logs and kubelets are asked
     /// for when the pods are there, which is the longest list.
     pub fn lists_took(&self) -> f64 {
-        let begun = self.bundle.manifest().started;
         let of_lists = ["api.", "table.", "kubectl."];
-        let items = self.items().iter().filter(|item| of_lists.iter().any(|start| item.id.starts_with(start)));
-        let end = |item: &ItemRecord| item.started.duration_since(begun).as_secs_f64() + item.duration_ms as f64 / 1e3;
-        items.filter(|item| item.path.is_some()).map(end).fold(0.0, f64::max)
+        let of_lists = |item: &ItemRecord| of_lists.iter().any(|start| item.id.starts_with(start));
+        let ends = self.with_content(of_lists).map(|item| self.at(item) + item.duration_ms as f64 / 1e3);
+        ends.fold(0.0, f64::max)
+    }
+
+    /// Seconds from the first log's beginning to the last one's end.
+    pub fn logs_took(&self) -> f64 {
+        let logs = || self.with_content(|item| item.id.starts_with("log."));
+        let end = logs().map(|item| self.at(item) + item.duration_ms as f64 / 1e3).fold(0.0, f64::max);
+        end - logs().map(|item| self.at(item)).fold(end, f64::min)
+    }
+
+    fn with_content(&self, wanted: impl Fn(&ItemRecord) -> bool) -> impl Iterator<Item = &ItemRecord> {
+        self.items().iter().filter(move |item| item.path.is_some() && wanted(item))
+    }
+
+    /// Seconds from the run's beginning to that of an item.
+    fn at(&self, item: &ItemRecord) -> f64 {
+        item.started.duration_since(self.bundle.manifest().started).as_secs_f64()
     }
 
     /// Bytes of all logs.

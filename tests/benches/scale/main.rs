@@ -104,31 +104,24 @@ impl Site {
         println!("  memory     {peak:.0} MB at most in all rounds, {anonymous:.0} MB of them not the program's file");
     }
 
-    /// Logs alone: the run of somebody who may list pods and read logs and nothing else, unpaced, against the same raw.
+    /// Logs alone, as somebody sees them who may list pods and read logs and nothing else: nothing else is asked for beside
+    /// them then. Unpaced, as curl is.
     fn measure_logs(&self, rounds: usize) {
         cluster::allow_logs(&self.curl);
         let unpaced = ["--qps", "10000"];
         let first = self.collect(User::Viewer, &unpaced);
-        let lists = first.requests(|item| item.id == "api.pods" || item.id == "table.pods");
         let logs = first.requests(|item| item.id.starts_with("log."));
-        let lists: Vec<Request> =
-            lists.iter().filter_map(|path| Request::of_list(path)).map(|request| request.into(self.out())).collect();
         let logs: Vec<Request> = logs.iter().map(|path| Request::get(path).into(self.out())).collect();
-        let runs: Vec<(f64, Collected)> = (0..rounds)
-            .map(|_| {
-                // The logs that are taken are known when the pods are.
-                let raw = self.raw(&lists).wall + self.raw(&logs).wall;
-                (raw, self.collect(User::Viewer, &unpaced))
-            })
-            .collect();
-        let middle = |of: &dyn Fn(&(f64, Collected)) -> f64| middle(runs.iter().map(of).collect());
+        let runs: Vec<(Run, Collected)> =
+            (0..rounds).map(|_| (self.raw(&logs), self.collect(User::Viewer, &unpaced))).collect();
+        let middle = |of: &dyn Fn(&(Run, Collected)) -> f64| middle(runs.iter().map(of).collect());
         println!(
-            "  logs       {} of {:.0} MB behind the list of pods: raw {:.2} s, collector {:.2} s, {:.2} times raw",
+            "  logs       {} of {:.0} MB: raw {:.2} s, collector {:.2} s, {:.2} times raw",
             logs.len(),
             first.log_bytes() / 1e6,
-            middle(&|run| run.0),
-            middle(&|run| run.1.run.wall),
-            middle(&|run| run.1.run.wall / run.0)
+            middle(&|(raw, _)| raw.wall),
+            middle(&|(_, collected)| collected.logs_took()),
+            middle(&|(raw, collected)| collected.logs_took() / raw.wall)
         );
     }
 

@@ -16,7 +16,7 @@ use tests::cluster::{Cluster, enter_namespaces};
 use tests::host::Host;
 use tests::{User, product, programs};
 
-use ran::{collector, ran, run};
+use ran::{Ran, collector, ran, run};
 
 /// Something that is tried, and its name.
 type Try = (&'static str, fn(&mut Cluster) -> Result<()>);
@@ -83,8 +83,12 @@ fn by_exec(cluster: &mut Cluster) -> Result<()> {
             &format!("dns-{node}"),
         ])?;
     }
+    for node in ["quay-1", "quay-2"] {
+        cluster.on(node, &["sh", "-c", "echo '# password=the-same-everywhere' >>/etc/hosts"])?;
+    }
     let ran = run(cluster, User::Admin, &["--nodes", "all"])?;
     ensure!(ran.code == Some(0), "exit code {:?}: {}", ran.code, ran.said);
+    one_number_for_a_value(&ran)?;
     // quay-2 has no CNI and says NotReady: its kubelet answers, so that it is no worse off.
     for node in ["quay-1", "quay-2"] {
         ran.is_whole(node)?;
@@ -97,6 +101,18 @@ fn by_exec(cluster: &mut Cluster) -> Result<()> {
         ensure!(String::from_utf8_lossy(&log).contains("kubelet"), "{node}: its kubelet's own log is another");
     }
     println!("# two nodes by exec in {:.1} s", ran.took.as_secs_f64());
+    Ok(())
+}
+
+/// What is the same secret on two nodes has the same mask, so that a reader sees what belongs together.
+fn one_number_for_a_value(ran: &Ran) -> Result<()> {
+    let mask = |node: &str| -> Result<String> {
+        let hosts = String::from_utf8(ran.bundle()?.read(&format!("nodes/{node}/dns/hosts"))?)?;
+        let line = hosts.lines().find_map(|line| line.strip_prefix("# password="));
+        line.map(str::to_owned).with_context(|| format!("{node}: {hosts}"))
+    };
+    let (one, other) = (mask("quay-1")?, mask("quay-2")?);
+    ensure!(one == other && one.starts_with("MASKED-"), "{one} and {other}");
     Ok(())
 }
 
