@@ -110,9 +110,10 @@ impl Owner {
         }
     }
 
-    /// Whether its lines carry out network policies, so that they are changed by changing a policy.
+    /// Whether its lines carry out network policies, so that they are changed by changing a policy. Cilium's rules do not:
+    /// its policies are programs of eBPF.
     pub fn enforces_policies(self) -> bool {
-        matches!(self, Self::KubeRouter | Self::Calico | Self::Cilium | Self::AzureNpm)
+        matches!(self, Self::KubeRouter | Self::Calico | Self::AzureNpm)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use netpath::answer::{ClientSees, Decision, refusing};
+use netpath::answer::{ClientSees, Decision, Owner, refusing};
 use netpath::node::Node;
 use netpath::packet::Packet;
 use netpath::policy::Denial;
@@ -56,8 +56,15 @@ impl Journey<'_> {
         let shut = |gate: &&Gate| matches!(gate.verdict, Decision::Drop | Decision::Reject(_));
         let Some(gate) = gates.iter().find(shut) else {
             let known = !gates.is_empty() && gates.iter().all(|gate| gate.verdict == Decision::Accept);
-            let behind = format!(", though the policies let it pass: what {} wrote there is old", owner.name());
-            return Flight { why: flight.why + if known { &behind } else { "" }, ..flight };
+            let remark = match owner {
+                _ if !known => String::new(),
+                // It refuses what policies deny, and drops for other reasons.
+                Owner::KubeRouter if matches!(outcome.verdict, Verdict::Reject(_)) => {
+                    ", though the policies let it pass: what kube-router wrote there is old".to_owned()
+                }
+                _ => format!(" by a rule of {}, though the policies let it pass", owner.name()),
+            };
+            return Flight { why: flight.why + &remark, ..flight };
         };
         let mut flight = flight;
         flight.trail.remarks.extend(gate.remark(flight.trail.legs.len()));
