@@ -38,7 +38,9 @@ pub static SHAPE: RecordShape = RecordShape {
             "Whether anything enforces policies on the node that decides: `yes`, `no`, `unknown`.",
         ),
         Field::scalars("unknowns", "What the verdict depends on."),
+        Field::scalar("also", "Why the other side drops it too, where it does."),
         Field::scalar("fix", "The command that adds what is missing to the policy."),
+        Field::scalars("fixes", "The same for both sides, where both drop it."),
         Field::scalar("fix_verified", "Whether judging again with the change showed that it is allowed."),
     ],
 };
@@ -64,6 +66,8 @@ pub struct Judged {
     pub judgement: Judgement,
     /// What really enforces them on that side's node.
     pub enforced: Enforcement,
+    /// That of the other side, where that drops it too.
+    pub also: Option<Box<Judgement>>,
 }
 
 impl Judged {
@@ -72,7 +76,7 @@ impl Judged {
         let judge = |side| {
             let enforced = enforced_at(facts, flow.subject(side));
             let judgement = facts.policies().judge(&supposed(&enforced), flow, side);
-            Judged { judgement, enforced }
+            Judged { judgement, enforced, also: None }
         };
         let (egress, ingress) = (judge(Side::Egress), judge(Side::Ingress));
         let weight = |judged: &Judged| match judged.judgement.verdict {
@@ -80,16 +84,24 @@ impl Judged {
             Decision::Depends => 1,
             Decision::Accept => 0,
         };
-        if weight(&ingress) > weight(&egress) { ingress } else { egress }
+        match (weight(&egress), weight(&ingress)) {
+            (2, 2) => Judged { also: Some(Box::new(ingress.judgement)), ..egress },
+            (one, other) if other > one => ingress,
+            _ => egress,
+        }
     }
 
     /// As a value.
     pub fn value(self, purpose: &str, flow: &Flow) -> Value {
-        let Judged { judgement, enforced } = self;
+        let Judged { judgement, enforced, also } = self;
         let record = match judgement.deciding.as_ref().or(judgement.isolating.first().map(|policy| &policy.cited)) {
             Some(cited) => Record::cited(walk::cite(cited)),
             None => Record::derived(),
         };
+        let fixes = [judgement.fix.as_ref(), also.as_ref().and_then(|also| also.fix.as_ref())];
+        let fixes = fixes.into_iter().flatten().map(|fix| Value::from(fix.command.as_str())).collect::<Value>();
+        let verified = judgement.fix.as_ref().is_some_and(|fix| fix.verified)
+            && also.as_ref().is_none_or(|also| also.fix.as_ref().is_some_and(|fix| fix.verified));
         let unknowns = judgement.unknowns.iter().map(|unknown| Value::from(unknown.what.as_str()));
         record
             .with("purpose", purpose)
@@ -103,8 +115,10 @@ impl Judged {
             .with("side", if judgement.side == Side::Egress { "egress" } else { "ingress" })
             .with("enforced", word(&enforced))
             .with("unknowns", unknowns.collect::<Value>())
-            .with_any("fix", judgement.fix.as_ref().map(|fix| fix.command.clone()))
-            .with("fix_verified", judgement.fix.is_some_and(|fix| fix.verified))
+            .with_any("also", also.map(|also| also.why))
+            .with_any("fix", judgement.fix.map(|fix| fix.command))
+            .with("fixes", fixes)
+            .with("fix_verified", verified)
             .into_value()
     }
 }
