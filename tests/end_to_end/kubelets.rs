@@ -89,7 +89,8 @@ fn of_many_nodes_the_sick_are_tried_first_and_sixteen_at_once() {
     let one = |n: usize| {
         let ready = if is_sick(n) { "False" } else { "True" };
         let node = node(&format!("n{n:03}"), "127.0.0.9", 1, ready);
-        node.split("---").next().unwrap().to_owned()
+        // One of them has a pod, which the symptom names.
+        if n == 150 { node } else { node.split("---").next().unwrap().to_owned() }
     };
     server.load(&(0..230).map(one).collect::<Vec<_>>().join("---\n")).unwrap();
     let proxy = FaultProxy::start(&server, User::Admin).unwrap();
@@ -99,17 +100,23 @@ fn of_many_nodes_the_sick_are_tried_first_and_sixteen_at_once() {
     let out = folder.path().join("bundle.zip");
     let mut collector = product::collector();
     collector.arg("--kubeconfig").arg(proxy.kubeconfig()).arg("--out").arg(&out);
-    let output = collector.args(["--symptom", "to=node/n200:10250"]).output().unwrap();
+    // Nothing is created on these: they do not say that they run Linux.
+    collector.args(["--nodes", "all", "--symptom", "from=pod/default/on-n150,to=node/n200:10250"]);
+    let output = collector.output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let asked: Vec<String> =
         proxy.seen().into_iter().map(|seen| seen.line).filter(|line| line.contains(health)).collect();
     assert_eq!(asked.len(), TRIED);
     assert_eq!(proxy.most_in_flight_of(health), 16);
     let first = |node: &str| asked[..16].iter().any(|line| line.contains(&format!("/nodes/{node}/")));
-    for node in ["n200", "n049", "n099", "n149", "n199"] {
-        assert!(first(node), "{node} is not among the first: {:?}", &asked[..16]);
-    }
     let bundle = Bundle::open(&out, Limits::default()).unwrap();
+    // Records stand in the order in which they ended, and ten nodes are visited at once.
+    let reached = bundle.manifest().items.iter().filter(|item| item.id == "node.reach").take(20);
+    let reached: Vec<String> = reached.map(|item| item.scope.to_string()).collect();
+    for node in ["n150", "n200", "n049", "n099", "n149", "n199"] {
+        assert!(first(node), "{node} is not among the first: {:?}", &asked[..16]);
+        assert!(reached.contains(&format!("node/{node}")), "{node} is not among the first: {reached:?}");
+    }
     let limit = bundle.manifest().limits.iter().find(|hit| hit.limit == "selftest.kubelet-proxy");
     assert_eq!(limit.map(|hit| hit.effect.as_str()), Some("30 nodes were not tried"));
     let tried = bundle.manifest().items.iter().filter(|item| item.id == "selftest.kubelet-proxy");

@@ -54,6 +54,11 @@ fn signals_leave_a_bundle_and_nothing_in_the_cluster() {
 }
 
 #[test]
+fn two_runs_on_the_same_nodes_do_not_meet() {
+    is_ok("two runs on the same nodes do not meet");
+}
+
+#[test]
 fn cleanup_finds_what_a_killed_run_left() {
     is_ok("cleanup finds what a killed run left");
 }

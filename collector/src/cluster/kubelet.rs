@@ -194,9 +194,10 @@ impl Kubelets {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
         let mut tasks = tokio::task::JoinSet::new();
         for node in nodes {
-            let (all, permits, work, node) = (self.clone(), permits.clone(), work.clone(), node.clone());
+            // Taken here, in the order of the nodes: tasks begin in an order of their own.
+            let Ok(permit) = permits.clone().acquire_owned().await else { break };
+            let (all, work, node) = (self.clone(), work.clone(), node.clone());
             tasks.spawn(async move {
-                let Ok(permit) = permits.acquire_owned().await else { return };
                 if all.requests.run().stopped().is_some() {
                     return;
                 }

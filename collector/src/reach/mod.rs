@@ -187,11 +187,12 @@ impl Reach {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
         let mut tasks = JoinSet::new();
         for node in nodes {
-            let (reach, permits) = (Arc::clone(&self), Arc::clone(&permits));
+            // Taken here, in the order of the nodes: tasks begin in an order of their own.
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            let reach = Arc::clone(&self);
             tasks.spawn(async move {
-                // Permits are handed out in the order in which they were asked for, which is that of the nodes.
-                let _permit = permits.acquire_owned().await;
                 reach.visit(&node).await;
+                drop(permit);
             });
         }
         while tasks.join_next().await.is_some() {}

@@ -21,12 +21,13 @@ use ran::{Ran, collector, ran, run};
 /// Something that is tried, and its name.
 type Try = (&'static str, fn(&mut Cluster) -> Result<()>);
 
-const TRIES: [Try; 12] = [
+const TRIES: [Try; 13] = [
     ("every node is read by exec", by_exec),
     ("limits and --deep hold on nodes too", limited),
     ("a blocked port 10250 is gone round", gone_round),
     ("without the right to exec and to make roles the deciding lines come", deciding_lines),
     ("signals leave a bundle and nothing in the cluster", signals),
+    ("two runs on the same nodes do not meet", two_at_once),
     ("cleanup finds what a killed run left", killed),
     ("a namespace that refuses the pods is named", refused),
     ("a kubelet that is down and a firewall that rejects are told apart", told_apart),
@@ -212,6 +213,21 @@ fn signals(cluster: &mut Cluster) -> Result<()> {
         ensure!(matches!(ran.code, Some(0 | 2)), "{signal}: exit code {:?}: {}", ran.code, ran.said);
         ran.items()?;
         nothing_left(cluster).with_context(|| format!("after {signal}"))?;
+    }
+    Ok(())
+}
+
+fn two_at_once(cluster: &mut Cluster) -> Result<()> {
+    let cluster = &*cluster;
+    let both = std::thread::scope(|threads| {
+        let runs = [(); 2].map(|()| threads.spawn(|| run(cluster, User::Admin, &["--nodes", "all"])));
+        runs.map(|run| run.join().unwrap_or_else(|_| bail!("a run panicked")))
+    });
+    for ran in both {
+        let ran = ran?;
+        ensure!(ran.code == Some(0), "exit code {:?}: {}", ran.code, ran.said);
+        ran.is_whole("quay-1")?;
+        ran.is_whole("quay-2")?;
     }
     Ok(())
 }
