@@ -17,6 +17,7 @@ mod node;
 mod pod;
 mod program;
 pub(crate) mod reply;
+mod servers;
 mod start;
 mod take_in;
 
@@ -366,28 +367,9 @@ impl Reach {
         }
     }
 
-    /// Where an API server may answer to a node: its own addresses first, for they need neither DNS nor kube-proxy.
+    /// Where an API server may answer to a node.
     async fn servers(&self) -> &[String] {
-        let ask = || async {
-            let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
-            let slices = self.api.get(slices).await.unwrap_or_default();
-            let mut servers = Vec::new();
-            for slice in slices["items"].as_array().into_iter().flatten() {
-                let Some(port) = slice["ports"][0]["port"].as_u64() else { continue };
-                let endpoints = slice["endpoints"].as_array().into_iter().flatten();
-                for address in endpoints.flat_map(|endpoint| endpoint["addresses"].as_array().into_iter().flatten()) {
-                    let address = address.as_str().unwrap_or_default();
-                    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-                    servers.push(format!("https://{host}:{port}"));
-                }
-            }
-            servers.push(self.server.trim_end_matches('/').to_owned());
-            let service = self.api.get("/api/v1/namespaces/default/services/kubernetes").await.unwrap_or_default();
-            servers.extend(service["spec"]["clusterIP"].as_str().map(|address| format!("https://{address}")));
-            servers.truncate(5);
-            servers
-        };
-        self.servers.get_or_init(ask).await
+        self.servers.get_or_init(|| servers::find(&self.api, &self.server)).await
     }
 
     /// Why no pod can be started on a node: its kubelet is silent and does not answer the API server either. Pods that
