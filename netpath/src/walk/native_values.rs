@@ -160,7 +160,8 @@ impl Walker<'_> {
 
     fn meta(&self, key: &str) -> Option<Value> {
         let skb = &self.skb;
-        let name = |name: &Option<std::sync::Arc<str>>| name.as_ref().map(|name| Value::Word(name.as_ref().into()));
+        // A packet without such an interface has an empty name, of which an inverted test holds (nft_meta_store_ifname).
+        let name = |name: &Option<std::sync::Arc<str>>| Some(Value::Word(name.as_deref().unwrap_or_default().into()));
         match key {
             "mark" => Some(Value::Number(u64::from(skb.mark))),
             "l4proto" => Some(Value::Number(u64::from(skb.packet.protocol))),

@@ -271,7 +271,7 @@ fn judge(attempt: &Attempt, prediction: &Prediction, seen: &HashMap<u16, Observe
         let Answer { client_sees, detail, verdict, deciding, .. } = &prediction.answer;
         println!("\n=== difference {}: {attempt:?}\n    sockets: {seen:?}", tally.differences);
         println!("    answer: {verdict:?} {client_sees:?} {detail} {deciding:?}");
-        println!("    server: {:?}", prediction.served.as_ref().map(|outcome| crate::expect::expected(outcome)));
+        println!("    server: {:?}", prediction.served.as_ref().map(crate::expect::expected));
         println!("    refused: {:?}", prediction.refused.as_ref().map(|outcome| &outcome.events));
     }
 }

@@ -115,7 +115,10 @@ fn test(random: &mut Random, pool: &Pool) -> String {
         3 => format!("tcp dport {not}{port} "),
         4 => format!("udp dport {not}{{ {port}, 53-80 }} "),
         5 => format!("meta l4proto {not}{{ tcp, udp }} "),
-        6 => format!("iifname {not}\"{}\" ", random.pick(&["eth0", "eth1", "eth*"])),
+        6 => {
+            let way = random.pick(&["iifname", "iifname", "oifname"]);
+            format!("{way} {not}\"{}\" ", random.pick(&["eth0", "eth1", "eth*", "lo"]))
+        }
         7 => format!("ct state {} ", random.pick(&["new", "invalid", "established,related", "{ new, untracked }"])),
         8 => {
             let end = random.pick(&["saddr", "daddr", "daddr", "daddr . mark"]);

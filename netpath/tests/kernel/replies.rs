@@ -55,7 +55,7 @@ const ERRORS_V6: [(u8, u8); 5] = [(1, 0), (1, 3), (1, 4), (3, 0), (4, 1)];
 /// Some are about a connection that does not exist.
 pub fn error(node: &Node, arrived: &Arrived) -> Option<Case> {
     let number = arrived.case.number;
-    let Receiver { side, source, destination, ports } = receiver(node, arrived).filter(|_| number % 2 == 0)?;
+    let Receiver { side, source, destination, ports } = receiver(node, arrived).filter(|_| number.is_multiple_of(2))?;
     let mut quoted = arrived.outcome.skb.packet.clone();
     (quoted.source, quoted.destination) = (source, destination);
     if number % 10 == 8 {

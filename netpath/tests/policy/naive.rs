@@ -37,17 +37,17 @@ pub struct World<'w> {
     pub admin: &'w [Value],
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+pub fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("")
 }
 
-fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+pub fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// "A label selector is a label query … The result of matchLabels and matchExpressions are ANDed. An empty label
 /// selector matches all objects."
-fn selector_takes(selector: &Value, labels: &[(String, String)]) -> bool {
+pub fn selector_takes(selector: &Value, labels: &[(String, String)]) -> bool {
     let value_of = |key: &str| labels.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     if let Some(wanted) = selector["matchLabels"].as_object() {
         for (key, value) in wanted {

@@ -16,7 +16,7 @@ fn labels(pairs: &[(String, String)]) -> Labels {
     pairs.iter().map(|(key, value)| (Arc::from(key.as_str()), Arc::from(value.as_str()))).collect()
 }
 
-fn endpoint(end: &End) -> Endpoint {
+pub fn endpoint(end: &End) -> Endpoint {
     let address = std::net::IpAddr::from(end.address);
     let Some(namespace) = &end.namespace else {
         return match &end.node {
@@ -45,7 +45,7 @@ fn endpoint(end: &End) -> Endpoint {
     Endpoint::pod(pod, address)
 }
 
-fn loaded(policies: &[Value], admin: &[Value]) -> Policies {
+pub fn loaded(policies: &[Value], admin: &[Value]) -> Policies {
     let file = Arc::from("generated.json");
     let mut all = Policies::default();
     all.add(Kind::NetworkPolicy, &file, json!({"items": policies}).to_string().as_bytes()).unwrap();
