@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bridged;
+mod changes;
 mod compare;
 mod connect;
 mod counters;
@@ -37,7 +38,7 @@ use std::time::Instant;
 
 use crate::compare::Recording;
 use crate::connect::Connections;
-use crate::layers::Job;
+use crate::layers::{CYCLE, Job};
 use crate::mutations::{BRIDGE_MUTATIONS, MUTATIONS, NODE_MUTATIONS};
 use crate::tally::Tally;
 
@@ -74,8 +75,10 @@ fn run(seed: u64, wanted: u64) -> Tally {
             let job_name =
                 format!("job {number} {:?} {:?} after {} s", job.layer, job.family, began.elapsed().as_secs());
             job.tally.print(&job_name);
-            // Where chance let a module decide too seldom, some more jobs make up for it.
-            let lacking = wanted >= COMPARISONS && all.comparisons < 3 * wanted && !all.seldom().is_empty();
+            // Every layer has its turn, and where chance let a module decide too seldom, some more jobs make up for it.
+            let seldom = all.comparisons < 3 * wanted && !all.seldom().is_empty();
+            let first_cycle = next.load(Ordering::Relaxed) < CYCLE.len() as u64;
+            let lacking = wanted >= COMPARISONS && (first_cycle || seldom);
             if (all.comparisons >= wanted && !lacking) || all.differences > 0 || only.is_some() {
                 next.fetch_add(1 << 32, Ordering::Relaxed);
             }
