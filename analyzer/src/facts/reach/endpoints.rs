@@ -136,37 +136,45 @@ impl OnNode<'_> {
         groups
     }
 
-    /// One packet for all of them, and where it is not let pass one for those of each node, because routes tell nodes apart.
+    /// One packet for all of them. Where a line about endpoints stops it, one for those of each other node too, because
+    /// routes tell nodes apart.
     fn walk_from(&self, sender: &Party, endpoints: &[(&Key, &Arc<str>)], reach: &mut EndpointReach) {
         let others: Vec<_> = endpoints.iter().filter(|(key, _)| key.0 != sender.address).collect();
-        let Some((first, _)) = others.first() else { return };
-        if self.walked(sender, first).is_none_or(|walked| walked.is_open()) {
-            return;
-        }
-        let mut by_node: BTreeMap<&Arc<str>, Vec<&Key>> = BTreeMap::new();
-        others.into_iter().for_each(|(key, at)| by_node.entry(*at).or_default().push(*key));
-        for (at, keys) in by_node {
-            let walked = keys.first().and_then(|to| self.walked(sender, to)).filter(|walked| !walked.is_open());
-            if let Some(walked) = walked {
-                self.put(sender, at, &keys, walked, reach);
-            }
-        }
-    }
-
-    fn put(&self, sender: &Party, at: &str, keys: &[&Key], walked: Walked, reach: &mut EndpointReach) {
+        let Some((first, at)) = others.first() else { return };
+        let Some(walked) = self.walked(sender, first).filter(|walked| !walked.is_open()) else { return };
         if !walked.is_blocked() {
             let unknowns: Vec<&str> = walked.answer.unknowns.iter().map(|unknown| &*unknown.what).collect();
             let why = format!("it depends on {}", unknowns.join("; "));
             reach.doubts.entry(self.name.clone()).or_insert(why);
             return;
         }
-        let about = if walked.owner().enforces_policies() {
+        let about = self.about(sender, at, &walked);
+        if about != About::Endpoint {
+            let keys: Vec<&Key> = others.iter().map(|(key, _)| *key).collect();
+            return self.put(&keys, walked, about, reach);
+        }
+        let mut by_node: BTreeMap<&Arc<str>, Vec<&Key>> = BTreeMap::new();
+        others.into_iter().for_each(|(key, at)| by_node.entry(*at).or_default().push(*key));
+        for (at, keys) in by_node {
+            let walked = keys.first().and_then(|to| self.walked(sender, to)).filter(Walked::is_blocked);
+            if let Some(walked) = walked {
+                let about = self.about(sender, at, &walked);
+                self.put(&keys, walked, about, reach);
+            }
+        }
+    }
+
+    fn about(&self, sender: &Party, at: &str, walked: &Walked) -> About {
+        if walked.owner().enforces_policies() {
             About::Policies
-        } else if self.stops_any(sender, at, &walked) {
+        } else if self.stops_any(sender, at, walked) {
             About::Everything
         } else {
             About::Endpoint
-        };
+        }
+    }
+
+    fn put(&self, keys: &[&Key], walked: Walked, about: About, reach: &mut EndpointReach) {
         let walked = Arc::new(walked);
         for key in keys {
             let stops = reach.stops.entry(**key).or_default();
