@@ -280,16 +280,25 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
     let kind = if job.cluster.is_some() { RunKind::Cluster } else { RunKind::Node };
     // Where the cluster is all that is asked and its credentials are of no use, there is nothing to write. A server that
     // does not answer is told in a bundle, which then has the manifest alone.
+    let mut signals = signals::Signals::take().context("cannot listen for signals")?;
+    let mut interrupted = false;
     let connected = match &job.cluster {
-        Some(options) if job.node.is_none() => match cluster::connect(options).await {
-            Err(error) if !error.is::<cluster::Unreachable>() => return Err(error),
-            answered => Some(answered),
-        },
+        Some(options) if job.node.is_none() => {
+            let answered = tokio::select! {
+                answered = cluster::connect(options) => answered,
+                () = signals.first() => {
+                    interrupted = true;
+                    Err(anyhow::anyhow!("a signal ended the run before the API server answered"))
+                }
+            };
+            match answered {
+                Err(error) if !interrupted && !error.is::<cluster::Unreachable>() => return Err(error),
+                answered => Some(answered),
+            }
+        }
         _ => None,
     };
     let to_stdout = job.reply.is_some() || job.out.as_deref() == Some(Path::new("-"));
-    // Before there is a file that a signal could leave behind.
-    let signals = signals::Signals::take().context("cannot listen for signals")?;
     let told = job.reply.as_ref().and_then(reach::reply::Options::key);
     let redaction = told.map_or_else(Redaction::new, Redaction::by);
     let writer = writer(&job, &redaction)?;
@@ -300,6 +309,9 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
         run.note_symptom(symptom::masked(&symptom).context("the symptom cannot be searched for secrets")?);
     }
     signals.end(&run);
+    if interrupted {
+        run.tell_to_stop(Ended::Signal);
+    }
 
     let beside = {
         let (run, attach, cloud) = (run.clone(), job.attach.clone(), job.cloud);
@@ -343,6 +355,8 @@ async fn collect(job: Job) -> anyhow::Result<Outcome> {
             paced.note(&run);
             asked.context("while asking the cluster")
         }
+        // Nothing is known of a server that was not waited for; the end of the run says so of each line.
+        Some(Err(error)) if run.stopped().is_some() => Err(error),
         Some(Err(error)) => {
             cluster::record_unreachable(&run, &error);
             if job.reach.is_some() {

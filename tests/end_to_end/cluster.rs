@@ -64,15 +64,33 @@ fn an_interrupt_before_the_server_said_anything_still_leaves_the_host() {
     interrupted(|_| false);
 }
 
-/// Interrupts a run once it made a request that the server does not answer.
+#[test]
+fn an_interrupt_before_the_server_said_anything_leaves_the_manifest() {
+    let (bundle, code) = interrupted_run(|_| false, &[]);
+    assert_eq!(code, Some(3));
+    assert!(bundle.manifest().items.len() > 100);
+    for item in &bundle.manifest().items {
+        let said = item.reason.as_deref().unwrap_or_default();
+        assert!(item.status == ItemStatus::NotReached && said.contains("a signal ended the run"), "{item:?}");
+    }
+}
+
+/// Interrupts a run over cluster and host once it made a request that the server does not answer.
 fn interrupted(answers: fn(&[u8]) -> bool) {
+    let (bundle, code) = interrupted_run(answers, &["--this-host"]);
+    assert_eq!(code, Some(2));
+    assert!(bundle.manifest().items.iter().any(|item| item.status == ItemStatus::NotReached));
+}
+
+/// The bundle and the exit code of such a run.
+fn interrupted_run(answers: fn(&[u8]) -> bool, arguments: &[&str]) -> (Bundle, Option<i32>) {
     let (address, left_waiting) = silent_server(answers);
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     write_kubeconfig(&kubeconfig, &format!("http://{address}"));
     let out = folder.path().join("interrupted.zip");
     let mut run = collector();
-    run.env("KUBECONFIG", &kubeconfig).args(["--this-host", "--out"]).arg(&out);
+    run.env("KUBECONFIG", &kubeconfig).args(arguments).arg("--out").arg(&out);
     let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     left_waiting.recv_timeout(Duration::from_secs(60)).unwrap();
     let told = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
@@ -87,13 +105,12 @@ fn interrupted(answers: fn(&[u8]) -> bool) {
     };
     let mut said = String::new();
     run.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(status.code(), Some(2), "{said}");
-    let bundle = Bundle::open(&out, Limits::default()).unwrap();
-    assert_eq!(bundle.manifest().ended, Ended::Signal);
-    assert!(bundle.manifest().items.iter().any(|item| item.status == ItemStatus::NotReached), "{said}");
+    let bundle = Bundle::open(&out, Limits::default()).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(bundle.manifest().ended, Ended::Signal, "{said}");
     assert!(analyzer().arg("verify").arg(&out).status().unwrap().success());
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "only the kubeconfig and the bundle may be there: {left:?}");
+    (bundle, status.code())
 }
 
 fn this_host(server: &ApiServer, user: User, out: &Path) -> Output {
