@@ -226,4 +226,21 @@ mod tests {
             assert_eq!(written(1, name, Kind::V4), Err(Trouble::NoName), "{name}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn what_is_changed_on_the_way_is_read_or_refused(changes in proptest::collection::vec((0usize..200, proptest::prelude::any::<u8>()), 1..6), end in 0usize..200) {
+            let records = vec![("a.example", cname("b.example")), ("b.example", a("10.0.0.1"))];
+            let mut text = answer("a.example", records);
+            for (at, byte) in changes {
+                let at = at % text.len();
+                text[at] = byte;
+            }
+            text.truncate(end.max(1));
+            let _ = is_about(&text, "a.example");
+            let _ = read(&text, 7, "a.example", Kind::V4);
+        }
+    }
 }
