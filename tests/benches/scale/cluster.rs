@@ -19,8 +19,6 @@ use super::curl::{Curl, Request};
 const PODS_OF_APP: usize = 5;
 /// Events for each pod.
 const EVENTS_OF_POD: f64 = 0.5;
-/// Lines of every log.
-const LOG_LINES: usize = 10_000;
 /// When everything happened that has a time.
 const THEN: &str = "2026-01-05T10:00:00Z";
 
@@ -41,8 +39,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// Starts it; every container has the same log.
-    pub fn start() -> Result<Kubelet, Missing> {
+    /// Starts it; every container has the same log, of so many lines.
+    pub fn start(lines: usize) -> Result<Kubelet, Missing> {
         let program = programs::kubelet_stand_in()?;
         let logs = TempDir::with_prefix("dossier-logs-").expect("a folder for logs");
         for namespace in 0..1_000 {
@@ -52,7 +50,7 @@ impl Kubelet {
                 let place = folder.join(format!("{container}.log"));
                 let shared = logs.path().join("log");
                 if !shared.exists() {
-                    std::fs::write(&shared, log()).unwrap();
+                    std::fs::write(&shared, log(lines)).unwrap();
                 }
                 std::os::unix::fs::symlink(&shared, place).unwrap();
             }
@@ -77,18 +75,18 @@ impl Drop for Kubelet {
     }
 }
 
-fn log() -> String {
+fn log(lines: usize) -> String {
     // Within the day that logs are asked for.
     let now = jiff::Timestamp::now();
     let line = |number: usize| {
-        let stamp = now - jiff::SignedDuration::from_secs(i64::try_from(LOG_LINES - number).unwrap_or(0));
+        let stamp = now - jiff::SignedDuration::from_secs(i64::try_from(lines - number).unwrap_or(0));
         format!(
             "{stamp:.9} {{\"level\":\"info\",\"ts\":\"{stamp:.0}\",\"msg\":\"request done\",\"path\":\"/v1/orders/{}\",\"status\":200,\"ms\":{}}}\n",
             number * 7_919 % 10_007,
             number * 31 % 250
         )
     };
-    (0..LOG_LINES).map(line).collect()
+    (0..lines).map(line).collect()
 }
 
 /// Namespaces and nodes.

@@ -1,5 +1,5 @@
 //! What collecting a big cluster costs, against fetching the same lists and tables, and the same logs, raw:
-//! `cargo bench -p tests --bench scale [-- --nodes 1000 --pods 1000,10000 --namespaces 200 --rounds 3 --profile dist]`.
+//! `cargo bench -p tests --bench scale [-- --nodes 1000 --pods 1000,10000 --namespaces 200 --log-lines 10000 --rounds 3 --profile dist]`.
 //!
 //! A real API server is started and filled through its API; curl is the floor, with eight requests in flight and at the
 //! priority that the collector takes itself. Both are run in turn, round by round, so that other load on the machine meets
@@ -25,6 +25,7 @@ use tests::{ApiServer, Options, User, product};
 struct Wanted {
     sizes: Sizes,
     pods: Vec<usize>,
+    log_lines: usize,
     rounds: usize,
     profile: String,
 }
@@ -41,6 +42,7 @@ impl Wanted {
         Wanted {
             sizes: Sizes { nodes: number("--nodes", 1_000), namespaces: number("--namespaces", 200) },
             pods,
+            log_lines: number("--log-lines", 10_000),
             rounds: number("--rounds", 3),
             profile: value("--profile").unwrap_or("dist").to_owned(),
         }
@@ -51,7 +53,7 @@ fn main() {
     let wanted = Wanted::read();
     let program = product::released_collector(&wanted.profile);
     let server = ApiServer::start(&Options::default()).unwrap_or_else(|missing| panic!("{missing}"));
-    let kubelet = Kubelet::start().unwrap_or_else(|missing| panic!("{missing}"));
+    let kubelet = Kubelet::start(wanted.log_lines).unwrap_or_else(|missing| panic!("{missing}"));
     let site = Site { curl: Curl::new(&server), folder: tempfile::tempdir().unwrap(), server, program };
     cluster::fill_base(&site.curl, &wanted.sizes, kubelet.port());
     let mut there = 0;
@@ -116,13 +118,14 @@ impl Site {
             (0..rounds).map(|_| (self.raw(&logs), self.collect(User::Viewer, &unpaced))).collect();
         let middle = |of: &dyn Fn(&(Run, Collected)) -> f64| middle(runs.iter().map(of).collect());
         println!(
-            "  logs       {} of {:.0} MB: raw {:.2} s, collector {:.2} s, {:.2} times raw",
+            "  logs       {} of {:.1} MB: raw {:.2} s, collector {:.2} s, {:.2} times raw",
             logs.len(),
             first.log_bytes() / 1e6,
             middle(&|(raw, _)| raw.wall),
             middle(&|(_, collected)| collected.logs_took()),
             middle(&|(raw, collected)| collected.logs_took() / raw.wall)
         );
+        println!("  {}", first.split);
     }
 
     fn raw(&self, requests: &[Request]) -> Run {
