@@ -133,7 +133,11 @@ pub fn later(first: &Arrived, answer: &Case, answered: &Outcome) -> Option<Case>
     // Without a connection, or with an answer that made another one, there is nothing to follow.
     let known = answer.known.first()?;
     let belongs = answered.skb.reply && !matches!(answered.skb.state, CtState::Invalid | CtState::Untracked);
-    let connection = if belongs { answered.skb.connection.clone() } else { return None };
+    let mut connection = if belongs { answered.skb.connection.clone() } else { return None };
+    // What refused the answer meets the rules with the same connection, and may mark it anew.
+    if let Some(refusal) = &answered.answer {
+        connection.mark = refusal.skb.connection.mark;
+    }
     debug_assert_eq!(known.original, connection.original);
     Some(Case { number: first.case.number, probe, known: vec![connection] })
 }
