@@ -195,6 +195,14 @@ fn objects() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn within_lists_of_named_values_the_other_rules_hold_too() {
+    for list in ["env", "httpHeaders"] {
+        let before = format!(r#"{{"{list}":[{{"name":"a","volumeAttributes":"s3cret","password":"s3cret"}}]}}"#);
+        assert!(!plain(&before).contains(SECRET), "{}", plain(&before));
+    }
+}
+
 /// Whether the secret stands where it must not.
 fn leaks(value: &Value, forbidden: bool) -> bool {
     match value {

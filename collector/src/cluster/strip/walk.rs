@@ -211,12 +211,21 @@ impl Walk<'_, '_> {
                 self.members_or_blank(within, decide)
             }
             (Fate::Env, b'[') => self.elements(within, |walk, place| {
-                walk.members_or_blank(place, |key| if key == b"value" { Fate::Drop } else { Fate::Walk })
+                if walk.cursor.peek()? != b'{' {
+                    return walk.members_or_blank(place, |_| Fate::Blank);
+                }
+                // Whatever else stands there fares as it does anywhere.
+                walk.members(place, |walk, member, place| match member.key {
+                    b"value" => Ok(Fate::Drop),
+                    _ => walk.fate(member, place),
+                })
             }),
             (Fate::NamedValues, b'[') => self.elements(within, |walk, place| {
-                let decide = |key: &[u8]| if key == b"value" { Fate::Blank } else { Fate::Walk };
                 if walk.cursor.peek()? == b'{' {
-                    walk.members(place, |_, member, _| Ok(decide(member.key)))
+                    walk.members(place, |walk, member, place| match member.key {
+                        b"value" => Ok(Fate::Blank),
+                        _ => walk.fate(member, place),
+                    })
                 } else {
                     walk.value(place)
                 }
