@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Tool};
-use bundle::{Bundle, BundleWriter, ItemDraft, ItemEnd, ItemStatus, Limits, Manifest, Scope, Source};
-use jiff::Timestamp;
+use bundle::{Bundle, BundleWriter, ItemDraft, ItemEnd, ItemStatus, Limits, Scope, Source};
 
+use crate::manifest::manifest;
 use crate::rules;
 
 /// What of the sample's node is taken over: all that a walk reads.
@@ -52,7 +51,7 @@ pub fn make(target: &Path, nodes: usize, services: usize) {
     for node in 0..nodes {
         folder(&writer, &sample, node, nodes, services);
     }
-    writer.finish(manifest()).expect("the bundle can be finished");
+    writer.finish(manifest("benchmark", gathered())).expect("the bundle can be finished");
 }
 
 fn node_name(node: usize) -> String {
@@ -78,7 +77,7 @@ fn folder(writer: &BundleWriter, sample: &Bundle, node: usize, nodes: usize, ser
         let draft = draft(&item.id, scope.clone(), item.source.clone());
         let Some(path) = &item.path else {
             let end = ItemEnd::because(item.status, item.reason.clone().unwrap_or_default());
-            writer.record(draft, end, manifest().started);
+            writer.record(draft, end, gathered());
             continue;
         };
         let bytes = sample.read(path).expect("the sample's item can be read");
@@ -202,21 +201,6 @@ fn kubernetes_slice() -> String {
     )
 }
 
-fn manifest() -> Manifest {
-    let at: Timestamp = "2026-11-21T10:00:00Z".parse().expect("a time");
-    Manifest {
-        format: FORMAT,
-        tool: Tool { name: "benchmark".to_owned(), version: "1".to_owned() },
-        kind: RunKind::Cluster,
-        started: at,
-        finished: at,
-        ended: Ended::Done,
-        cluster: Some(Cluster { name: "benchmark".to_owned(), server: None, version: None, uid: None }),
-        hosts: Vec::new(),
-        clocks: Vec::new(),
-        limits: Vec::new(),
-        symptom: None,
-        merged: None,
-        items: Vec::new(),
-    }
+fn gathered() -> jiff::Timestamp {
+    "2026-11-21T10:00:00Z".parse().expect("a time")
 }

@@ -4,6 +4,8 @@
 //! The bundles are made once, deterministically, and kept below the target folder. Nothing is asserted: a benchmark tells.
 
 mod cluster;
+#[path = "../speed/manifest.rs"]
+mod manifest;
 #[path = "../speed/measure.rs"]
 mod measure;
 mod rules;

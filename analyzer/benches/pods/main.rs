@@ -4,6 +4,8 @@
 //! The bundle is made once, deterministically, and kept below the target folder. Nothing is asserted: a benchmark tells.
 //! With `--facts BUNDLE THREADS` the program is the one that is measured: it parses the pods and ends.
 
+#[path = "../speed/manifest.rs"]
+mod manifest;
 #[path = "../speed/measure.rs"]
 mod measure;
 mod pod_list;

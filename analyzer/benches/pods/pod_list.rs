@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Tool};
-use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemStatus, Manifest, Scope, Source};
-use jiff::Timestamp;
+use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemStatus, Scope, Source};
+
+use crate::manifest::manifest;
 
 const PODS_PER_NODE: usize = 30;
 const PODS_PER_WORKLOAD: usize = 20;
@@ -22,7 +22,9 @@ pub fn make(target: &Path, pods: usize) {
     list(&writer, "api.events.core", "cluster/core/events.json", "EventList", 0, node);
     let slices = "cluster/discovery.k8s.io/endpointslices.json";
     list(&writer, "api.endpointslices", slices, "EndpointSliceList", pods / PODS_PER_WORKLOAD, slice);
-    writer.finish(manifest()).expect("the bundle can be finished");
+    writer
+        .finish(manifest("benchmark", "2026-11-21T10:00:00Z".parse().expect("a time")))
+        .expect("the bundle can be finished");
 }
 
 fn list(writer: &BundleWriter, id: &str, path: &str, kind: &str, count: usize, object: fn(&mut String, usize)) {
@@ -160,23 +162,4 @@ fn pod(out: &mut String, number: usize) {
         write!(out, r#"{comma}{{"name":"{container}","state":{state},"ready":{},"restartCount":{restarts},"image":"registry.example.test/{namespace}/{name}:{container}-1.42.0","imageID":"registry.example.test/{namespace}/{name}@sha256:{uid}{uid}","containerID":"containerd://{uid}{uid}","started":{},"resources":{{"limits":{{"cpu":"500m","memory":"512Mi"}},"requests":{{"cpu":"50m","memory":"128Mi"}}}}}}"#, !broken, !broken).ok();
     }
     out.push_str(r#"],"qosClass":"Burstable"}}"#);
-}
-
-fn manifest() -> Manifest {
-    let at: Timestamp = "2026-11-21T10:00:00Z".parse().expect("a time");
-    Manifest {
-        format: FORMAT,
-        tool: Tool { name: "benchmark".to_owned(), version: "1".to_owned() },
-        kind: RunKind::Cluster,
-        started: at,
-        finished: at,
-        ended: Ended::Done,
-        cluster: Some(Cluster { name: "benchmark".to_owned(), server: None, version: None, uid: None }),
-        hosts: Vec::new(),
-        clocks: Vec::new(),
-        limits: Vec::new(),
-        symptom: None,
-        merged: None,
-        items: Vec::new(),
-    }
 }

@@ -9,11 +9,12 @@ use std::path::Path;
 use analyzer::pattern::document::FamilyDocument;
 use analyzer::rule::diagnostic::SourceFile;
 use analyzer::rule::yaml;
-use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Tool};
 use bundle::write::WriteOptions;
-use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemStatus, Manifest, Scope, Source, layout};
+use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemStatus, Scope, Source, layout};
 use jiff::Timestamp;
 use rayon::prelude::*;
+
+use crate::manifest::manifest;
 
 const FILES: u64 = 100;
 const LINES_PER_SAMPLE: u64 = 2_000;
@@ -27,25 +28,7 @@ pub fn make(target: &Path, bytes: u64) {
     let writer =
         BundleWriter::create_with(target, "A bundle of a benchmark.\n", options).expect("the bundle can be begun");
     (0..FILES).into_par_iter().for_each(|number| write_log(&writer, number, bytes / FILES, &samples));
-    writer.finish(manifest()).expect("the bundle can be finished");
-}
-
-fn manifest() -> Manifest {
-    Manifest {
-        format: FORMAT,
-        tool: Tool { name: "speed".to_owned(), version: "1".to_owned() },
-        kind: RunKind::Cluster,
-        started: Timestamp::UNIX_EPOCH,
-        finished: Timestamp::UNIX_EPOCH,
-        ended: Ended::Done,
-        cluster: Some(Cluster { name: "speed".to_owned(), server: None, version: None, uid: None }),
-        hosts: Vec::new(),
-        clocks: Vec::new(),
-        limits: Vec::new(),
-        symptom: None,
-        merged: None,
-        items: Vec::new(),
-    }
+    writer.finish(manifest("speed", Timestamp::UNIX_EPOCH)).expect("the bundle can be finished");
 }
 
 /// The samples of all patterns of the project.

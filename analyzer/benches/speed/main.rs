@@ -4,6 +4,7 @@
 //! The bundle is made once, deterministically, and kept below the target folder. Nothing is asserted: a benchmark tells.
 
 mod log_bundle;
+mod manifest;
 mod measure;
 
 use std::path::{Path, PathBuf};
