@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bundle::{ItemDraft, ItemEnd, ItemStatus, Scope, Source, layout};
 use jiff::Timestamp;
 
+use super::body::Body;
 use super::component::COMPONENTS;
 use super::failure::Failure;
 use super::list::Outcome;
@@ -197,13 +198,7 @@ impl Logs {
         })
     }
 
-    fn write(
-        &self,
-        wanted: &Wanted,
-        draft: ItemDraft,
-        asked: Timestamp,
-        body: super::request::Body,
-    ) -> Result<(), Failure> {
+    fn write(&self, wanted: &Wanted, draft: ItemDraft, asked: Timestamp, body: Body) -> Result<(), Failure> {
         let place = layout::container_log(&wanted.namespace, &wanted.pod, &wanted.container, wanted.previous);
         let mut item = self.requests.run().begin(draft, place).map_err(|error| Failure::writing(&error))?;
         item.asked_at(asked);
@@ -223,7 +218,7 @@ impl Logs {
                 break ItemEnd::because(ItemStatus::Error, error.to_string());
             }
             bytes += n as u64;
-            lines += part.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            lines += memchr::memchr_iter(b'\n', part).count() as u64;
         };
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if end.status == ItemStatus::Ok && bytes >= most {

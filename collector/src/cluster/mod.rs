@@ -4,6 +4,7 @@
 //! under way. What fails for one item is recorded with that item and concerns no other.
 
 mod access;
+mod body;
 pub(crate) mod client;
 mod component;
 mod config_map;

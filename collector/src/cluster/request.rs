@@ -1,17 +1,16 @@
 //! One request to the API server: its deadline, its retries, its answer as a stream.
 //!
 //! Whoever asks is a blocking thread that also does the work on the answer (taking apart, stripping, deflating,
-//! hashing); the sockets are served by the runtime's threads meanwhile. [`Body`] is the bridge between them.
+//! hashing); the sockets are served by the runtime's threads meanwhile. [`Body`] is the way from these to those.
 
-use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use bundle::manifest::ItemStatus;
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::BodyExt as _;
 use kube::client::Body as KubeBody;
 use tokio::runtime::Handle;
 
+use super::body::{Body, Patience};
 use super::failure::Failure;
 use super::pace::Pace;
 use crate::run::Run;
@@ -162,7 +161,8 @@ impl Requests {
             .map_err(|_| Failure::timeout(format!("no answer within {} s", limit.as_secs())))?
             .map_err(|error| Failure::connection(&error))?;
         let (head, body) = response.into_parts();
-        let body = Body { frames: body, current: Vec::new().into(), requests: self.clone(), deadline: ask.deadline };
+        let patience = Patience { silence: SILENCE.min(self.patience), deadline: ask.deadline };
+        let body = Body::new(body, patience, self.run.clone(), &self.runtime);
         Ok(Answer { status: head.status, headers: head.headers, latency: asked.elapsed(), body })
     }
 
@@ -174,65 +174,6 @@ impl Requests {
                 ended = self.run.stop() => Err(Failure::stopped(ended)),
             }
         })
-    }
-}
-
-/// An answer's body, read by a blocking thread. Errors carry a [`Failure`].
-pub struct Body {
-    frames: KubeBody,
-    current: bytes::Bytes,
-    requests: Requests,
-    deadline: Instant,
-}
-
-impl Body {
-    /// Reads all of it, but no more than `limit` bytes.
-    pub fn read_whole(self, limit: u64) -> Result<Vec<u8>, Failure> {
-        let mut whole = Vec::new();
-        self.take(limit).read_to_end(&mut whole).map_err(|error| Failure::connection(&error))?;
-        Ok(whole)
-    }
-
-    fn next_frame(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let limit = SILENCE.min(self.requests.patience).min(left);
-        let Requests { runtime, run, .. } = &self.requests;
-        let frames = &mut self.frames;
-        let frame = runtime.block_on(async {
-            tokio::select! {
-                biased;
-                frame = tokio::time::timeout(limit, frames.frame()) => Ok(frame),
-                ended = run.stop() => Err(Failure::stopped(ended)),
-            }
-        })?;
-        match frame {
-            Err(_) if limit == left => {
-                Err(Failure::timeout("the time for this item was used up in the middle of the answer"))
-            }
-            Err(_) => {
-                Err(Failure::timeout(format!("nothing came for {} s in the middle of the answer", limit.as_secs())))
-            }
-            Ok(None) => Ok(None),
-            Ok(Some(Err(error))) => Err(Failure::connection(&error)),
-            Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
-        }
-    }
-}
-
-impl Read for Body {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.next_frame().map_err(io::Error::other)? {
-                Some(frame) => self.current = frame,
-                None => return Ok(0),
-            }
-        }
-        let n = self.current.len().min(room.len());
-        let given = self.current.split_to(n);
-        if let Some(room) = room.get_mut(..n) {
-            room.copy_from_slice(&given);
-        }
-        Ok(n)
     }
 }
 
