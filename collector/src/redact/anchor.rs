@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use aho_corasick::dfa::DFA;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{encoded, format, program};
@@ -120,10 +121,15 @@ const WORDS: &[&str] = &[
     "host_key",
 ];
 
-/// The automaton, what each of its words means, and the spellings within base64.
+/// The longest letters.
+pub const LONGEST: usize = 32;
+
+/// The automata, what each of their words means, and the spellings within base64.
 pub struct Anchors {
     /// Finds them.
     pub automaton: AhoCorasick,
+    /// Says where any of them ends; no state of it is special but those.
+    pub ends: DFA,
     /// By the number of a word.
     pub meanings: Vec<Anchor>,
     /// By the number of [`Anchor::Encoded`].
@@ -159,15 +165,17 @@ pub static ANCHORS: LazyLock<Anchors> = LazyLock::new(|| {
     all.extend(program::names().map(|name| (name.to_owned(), Anchor::Program)));
     all.extend(format::FORMATS.iter().enumerate().map(|(n, format)| (format.begins.to_owned(), Anchor::Format(n))));
     all.extend(spellings.iter().enumerate().map(|(n, spelling)| (spelling.clone(), Anchor::Encoded(n))));
+    let letters = || all.iter().map(|(letters, _)| letters);
     let automaton = AhoCorasick::builder()
         .kind(Some(AhoCorasickKind::DFA))
         .match_kind(MatchKind::LeftmostLongest)
         .ascii_case_insensitive(true)
-        .build(all.iter().map(|(letters, _)| letters));
-    let automaton = match automaton {
-        Ok(automaton) => automaton,
+        .build(letters());
+    let ends = DFA::builder().ascii_case_insensitive(true).prefilter(false).build(letters());
+    let (automaton, ends) = match (automaton, ends) {
+        (Ok(automaton), Ok(ends)) => (automaton, ends),
         // The letters are constants; that they fit an automaton is tried by every test.
-        Err(error) => unreachable!("{error}"),
+        (Err(error), _) | (_, Err(error)) => unreachable!("{error}"),
     };
-    Anchors { automaton, meanings: all.into_iter().map(|(_, anchor)| anchor).collect(), spellings }
+    Anchors { automaton, ends, meanings: all.into_iter().map(|(_, anchor)| anchor).collect(), spellings }
 });

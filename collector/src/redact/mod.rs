@@ -28,6 +28,7 @@ mod secret_object;
 mod stream;
 mod url;
 mod value;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

@@ -5,10 +5,11 @@
 
 use aho_corasick::Input;
 
-use super::anchor::{ANCHORS, Anchor};
+use super::anchor::{ANCHORS, Anchor, LONGEST};
 use super::block::Open;
 use super::key_name::Secret;
 use super::value::{self, End, Until};
+use super::zone::Zones;
 use super::{assignment, beside, pem, program, secret_object, url};
 
 /// More text is needed to tell.
@@ -50,8 +51,6 @@ pub struct Hit {
     pub to: usize,
 }
 
-/// The longest letters of an anchor.
-const LONGEST_ANCHOR: usize = 32;
 /// A window of the text, and what was found in it.
 pub struct Scan<'a> {
     /// What came last before the window, and the window.
@@ -66,13 +65,15 @@ pub struct Scan<'a> {
     pub unfinished: Option<(Until, &'static str)>,
     /// Where the window begins.
     pub floor: usize,
+    zones: Zones,
     pub(super) depth: usize,
 }
 
 impl<'a> Scan<'a> {
     /// A pass over `text` from `floor` on.
     pub fn new(text: &'a [u8], floor: usize, whole: bool, open: Open) -> Scan<'a> {
-        Scan { text, whole, edits: Vec::new(), open, unfinished: None, floor, depth: 0 }
+        let zones = Zones::of(text, floor);
+        Scan { text, whole, edits: Vec::new(), open, unfinished: None, floor, zones, depth: 0 }
     }
 
     /// Passes over what begins before `until`. Gives how far everything is told, which may be less, or more.
@@ -104,8 +105,9 @@ impl<'a> Scan<'a> {
         let anchors = &*ANCHORS;
         let mut at = from;
         while at < until && matches!(self.open, Open::Nothing) {
-            let end = self.text.len().min(until + LONGEST_ANCHOR);
-            let found = anchors.automaton.find(Input::new(self.text).span(at..end));
+            let end = self.text.len().min(until + LONGEST);
+            let begin = self.zones.next(at).filter(|begin| *begin < end);
+            let found = begin.and_then(|begin| anchors.automaton.find(Input::new(self.text).span(begin..end)));
             let found = found.filter(|found| found.start() < until);
             let quiet = found.as_ref().map_or(until.min(self.text.len()), |found| found.start());
             if let Some(next) = self.bootstrap_tokens(at, quiet) {
