@@ -46,8 +46,9 @@ impl Kubelet {
         for namespace in 0..1_000 {
             let folder = logs.path().join(namespace_name(namespace));
             std::fs::create_dir(&folder).unwrap();
-            for container in ["app", "proxy"] {
-                let place = folder.join(format!("{container}.log"));
+            // A container that restarted has a log of its life before.
+            for name in ["app.log", "app.previous.log", "proxy.log"] {
+                let place = folder.join(name);
                 let shared = logs.path().join("log");
                 if !shared.exists() {
                     std::fs::write(&shared, log(lines)).unwrap();
