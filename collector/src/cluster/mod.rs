@@ -33,6 +33,7 @@ mod strip;
 mod table;
 mod version;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -157,76 +158,67 @@ impl Gathering {
         });
     }
 
-    /// Runs blocking work once a permit is free, unless the run is to stop by then.
-    fn blocking<T: Send + 'static>(
+    /// Begins blocking work once a permit is free, unless the run is to stop by then. Who waits first begins first.
+    async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Gathering) -> T + Send + 'static,
-    ) -> JoinHandle<Option<T>> {
+    ) -> Option<JoinHandle<T>> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        if self.requests.run().stopped().is_some() {
+            return None;
+        }
         let all = Arc::clone(self);
-        tokio::spawn(async move {
-            let permit = Arc::clone(&all.permits).acquire_owned().await.ok()?;
-            if all.requests.run().stopped().is_some() {
-                return None;
-            }
-            let done = tokio::task::spawn_blocking(move || {
-                let done = all.requests.run().gathering(|| work(&all));
-                drop(permit);
-                done
-            });
-            done.await.ok()
-        })
+        Some(tokio::task::spawn_blocking(move || {
+            let done = all.requests.run().gathering(|| work(&all));
+            drop(permit);
+            done
+        }))
     }
 
     fn spawn(self: &Arc<Self>, tasks: &mut JoinSet<()>, work: impl FnOnce(&Gathering) + Send + 'static) {
-        let working = self.blocking(work);
+        let all = Arc::clone(self);
         tasks.spawn(async move {
-            let _ = working.await;
+            done(all.blocking(work).await).await;
         });
     }
 
     /// Asks what is served, then for all lists, and for what is chosen from them.
     async fn lists(self: Arc<Self>) {
-        let found = self.blocking(|all| all.discover()).await;
-        let Ok(Some(discovery)) = found else { return };
+        let Some(discovery) = done(self.blocking(|all| all.discover()).await).await else { return };
         let lists = Arc::new(Lists { requests: self.requests.clone(), discovery, version: self.version });
         let matching = Arc::new(Matching::default());
         let mut tasks = JoinSet::new();
         let mut pods = None;
         let mut config_maps = None;
         let mut nodes = None;
-        for resource in RESOURCES {
+        // The longest first, since the others end beside it.
+        let mut resources: Vec<&'static Resource> = RESOURCES.iter().collect();
+        resources.sort_by_key(|resource| (resource.id != "pods", resource.id != "nodes", Reverse(resource.cost())));
+        for resource in resources {
+            let lists = Arc::clone(&lists);
             match resource.id {
-                "pods" => {
-                    let lists = Arc::clone(&lists);
-                    pods = Some(self.blocking(move |all| all.pods(&lists, resource)));
-                }
-                "nodes" => {
-                    let lists = Arc::clone(&lists);
-                    nodes = Some(self.blocking(move |all| all.nodes(&lists, resource)));
-                }
+                "pods" => pods = self.blocking(move |all| all.pods(&lists, resource)).await,
+                "nodes" => nodes = self.blocking(move |all| all.nodes(&lists, resource)).await,
                 "configmaps" => {
-                    let (lists, matching) = (Arc::clone(&lists), Arc::clone(&matching));
-                    config_maps = Some(
-                        self.blocking(move |all| all.list(&lists, resource, &mut |object| matching.observe(object))),
-                    );
+                    let matching = Arc::clone(&matching);
+                    let list = move |all: &Gathering| all.list(&lists, resource, &mut |map| matching.observe(map));
+                    config_maps = self.blocking(list).await;
                 }
                 _ => {
-                    let lists = Arc::clone(&lists);
-                    self.spawn(&mut tasks, move |all| {
-                        all.list(&lists, resource, &mut |_| {});
-                    });
+                    let list = self.blocking(move |all| all.list(&lists, resource, &mut |_| {})).await;
+                    tasks.spawn(async move { drop(done(list).await) });
                 }
             }
         }
         let mut running = Running::default();
-        if let Some(Ok(Some(Some((pods, seen, listed))))) = wait(pods).await {
+        if let Some(Some((pods, seen, listed))) = done(pods).await {
             running = seen;
             self.logs(&mut tasks, &pods, &listed);
         }
-        if let Some(Ok(Some(Some((nodes, listed))))) = wait(nodes).await {
+        if let Some(Some((nodes, listed))) = done(nodes).await {
             tasks.spawn(Arc::new(Kubelets::new(self.requests.clone())).gather(nodes, running, listed));
         }
-        if let Some(Ok(Some(Some(listed)))) = wait(config_maps).await {
+        if let Some(Some(listed)) = done(config_maps).await {
             self.matching_config_maps(&mut tasks, matching.take(), &listed);
         }
         while tasks.join_next().await.is_some() {}
@@ -324,9 +316,7 @@ impl Gathering {
     }
 }
 
-async fn wait<T>(task: Option<JoinHandle<T>>) -> Option<Result<T, tokio::task::JoinError>> {
-    match task {
-        Some(task) => Some(task.await),
-        None => None,
-    }
+/// What came of work that was begun; nothing where it panicked.
+async fn done<T>(work: Option<JoinHandle<T>>) -> Option<T> {
+    work?.await.ok()
 }
