@@ -3,7 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use bundle::{Bundle, ItemStatus, Limits};
+use serde_json::{Value, json};
 use tests::product::collector;
+use tests::{ApiServer, require};
 
 /// Runs the collector with a kubeconfig of this text, and gives its exit code and what it said.
 fn said_of(kubeconfig: &str, plugin: &str) -> (Option<i32>, String) {
@@ -56,4 +59,38 @@ fn a_plugin_that_fails_is_told_without_what_it_printed() {
     let (code, said) = said_of(text, printed);
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("printed is no ExecCredential") && !said.contains("hush"), "{said}");
+}
+
+#[test]
+fn a_plugin_is_told_the_cluster_where_the_kubeconfig_says_so_and_what_it_gives_is_used() {
+    let server = require!(ApiServer::shared());
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let read = |name: &str| fs::read_to_string(server.authority().path(name)).unwrap();
+    let given = json!({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1",
+        "status": {"clientCertificateData": read("admin.crt"), "clientKeyData": read("admin.key")}});
+    fs::write(place("given"), given.to_string()).unwrap();
+    fs::write(place("plugin"), "#!/bin/sh\nprintf %s \"$KUBERNETES_EXEC_INFO\" >\"$1\"\ncat \"$2\"\n").unwrap();
+    fs::set_permissions(place("plugin"), fs::Permissions::from_mode(0o755)).unwrap();
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "east", "cluster": {"server": server.url(), "certificate-authority": server.authority().path("ca.crt")}}],
+        "contexts": [{"name": "c", "context": {"cluster": "east", "user": "u"}}],
+        "users": [{"name": "u", "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": place("plugin"), "args": [place("told"), place("given")],
+            "interactiveMode": "Never", "provideClusterInfo": true}}}],
+    });
+    fs::write(place("kubeconfig"), kubeconfig.to_string()).unwrap();
+    let mut run = collector();
+    run.arg("--kubeconfig").arg(place("kubeconfig")).arg("--out").arg(place("b.zip"));
+    let output = run.output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&fs::read(place("told")).unwrap()).unwrap();
+    let cluster = &told["spec"]["cluster"];
+    assert_eq!(cluster["server"], server.url());
+    assert!(cluster["certificate-authority-data"].as_str().is_some_and(|data| !data.is_empty()), "{told}");
+    let bundle = Bundle::open(&place("b.zip"), Limits::default()).unwrap();
+    let nodes = bundle.manifest().items.iter().find(|item| item.id == "api.nodes").unwrap();
+    assert_eq!(nodes.status, ItemStatus::Ok, "{nodes:?}");
+    assert_eq!(bundle.manifest().cluster.as_ref().map(|cluster| cluster.name.as_str()), Some("east"));
 }

@@ -18,6 +18,7 @@ mod names;
 mod node;
 mod offline;
 mod path;
+mod proxies;
 mod reach;
 mod samples;
 mod stops;

@@ -41,7 +41,7 @@ pub fn client(config: &kube::Config) -> Result<kube::Client, ClientError> {
     direct.enforce_http(false);
     let Some(proxy) = config.proxy_url.clone() else { return over(config, direct) };
     match proxy.scheme_str() {
-        Some("socks5") => over(config, SocksV5::new(proxy, direct)),
+        Some("socks5") => over(config, socks(&proxy, direct)),
         Some("http") => over(config, tunnel(&proxy, direct)),
         Some("https") => {
             let secured = config.rustls_https_connector_with_connector(direct)?;
@@ -54,17 +54,34 @@ pub fn client(config: &kube::Config) -> Result<kube::Client, ClientError> {
 /// A tunnel (CONNECT) through a proxy, with the credentials of its URL.
 fn tunnel<C>(proxy: &Uri, connector: C) -> Tunnel<C> {
     let tunnel = Tunnel::new(proxy.clone(), connector);
-    let credentials = proxy.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
-    match credentials.and_then(|(user, _)| basic(user)) {
+    match credentials(proxy).and_then(|(user, password)| basic(&user, &password)) {
         Some(header) => tunnel.with_auth(header),
         None => tunnel,
     }
 }
 
-/// The header of `user:password` (RFC 7617), which a URL holds escaped.
-fn basic(user: &str) -> Option<HeaderValue> {
-    let user: Vec<u8> = percent_decode_str(user).collect();
-    let mut header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(user))).ok()?;
+/// A connection through a SOCKS proxy (RFC 1928), with the credentials of its URL (RFC 1929).
+fn socks<C>(proxy: &Uri, connector: C) -> SocksV5<C> {
+    let socks = SocksV5::new(proxy.clone(), connector);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    match credentials(proxy) {
+        Some((user, password)) => socks.with_auth(text(user), text(password)),
+        None => socks,
+    }
+}
+
+/// User and password of a URL, which holds them escaped.
+fn credentials(proxy: &Uri) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (user, _) = proxy.authority()?.as_str().rsplit_once('@')?;
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    let unescaped = |text: &str| percent_decode_str(text).collect();
+    Some((unescaped(user), unescaped(password)))
+}
+
+/// The header of a user and a password (RFC 7617).
+fn basic(user: &[u8], password: &[u8]) -> Option<HeaderValue> {
+    let both = [user, b":", password].concat();
+    let mut header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(both))).ok()?;
     header.set_sensitive(true);
     Some(header)
 }
@@ -96,12 +113,16 @@ where
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
     fn credentials_of_a_proxy_are_unescaped() {
         // RFC 7617, section 2: Aladdin with "open sesame", escaped as a URL has it.
-        let header = basic("Aladdin:open%20sesame");
+        let (user, password) = credentials(&"http://Aladdin:open%20sesame@p:3128".parse().unwrap()).unwrap();
+        let header = basic(&user, &password);
         assert_eq!(header.as_ref().map(HeaderValue::as_bytes), Some(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".as_slice()));
+        assert_eq!(credentials(&"http://p:3128".parse().unwrap()), None);
     }
 }

@@ -10,11 +10,10 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::client::client;
-use super::credentials;
 use super::failure::Failure;
+use super::kubeconfig;
 use super::pace::Pace;
 
 /// How the cluster is reached.
@@ -92,8 +91,10 @@ pub struct FirstAnswer {
 
 /// The cluster's name in the default file name and in the manifest; reads the kubeconfig and contacts nobody.
 pub fn name(options: &Options) -> String {
-    match kubeconfig(options) {
-        Ok(Some(config)) => cluster_name(&config, options).unwrap_or_else(|| "cluster".to_owned()),
+    match kubeconfig::find(options.kubeconfig.as_deref()) {
+        Ok(Some(config)) => {
+            kubeconfig::cluster_name(&config, options.context.as_deref()).unwrap_or_else(|| "cluster".to_owned())
+        }
         Ok(None) => "in-cluster".to_owned(),
         Err(_) => "cluster".to_owned(),
     }
@@ -101,8 +102,8 @@ pub fn name(options: &Options) -> String {
 
 /// The host name or address of the API server, as the kubeconfig has it.
 pub fn server_name(options: &Options) -> Option<String> {
-    let config = kubeconfig(options).ok()??;
-    let name = cluster_name(&config, options)?;
+    let config = kubeconfig::find(options.kubeconfig.as_deref()).ok()??;
+    let name = kubeconfig::cluster_name(&config, options.context.as_deref())?;
     let named = config.clusters.into_iter().find(|cluster| cluster.name == name)?;
     let server: Uri = named.cluster?.server?.parse().ok()?;
     Some(server.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
@@ -115,7 +116,7 @@ pub struct Unreachable(String);
 
 /// Reads the credentials and sends the first request. An error is a line that says what to do.
 pub async fn connect(options: &Options) -> anyhow::Result<Connection> {
-    let (config, name) = config(options).await?;
+    let (config, name) = config(options)?;
     let server = config.cluster_url.clone();
     let (tls_server_name, proxied) = (config.tls_server_name.clone(), config.proxy_url.is_some());
     // Building the client runs the kubeconfig's credential plugin, which may take its time.
@@ -147,17 +148,9 @@ pub async fn connect(options: &Options) -> anyhow::Result<Connection> {
     Ok(Connection { client, pace, name, server, tls_server_name, proxied, request_timeout, first })
 }
 
-async fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
-    let (mut config, name) = match kubeconfig(options)? {
-        Some(kubeconfig) => {
-            let name = cluster_name(&kubeconfig, options).with_context(|| no_context(&kubeconfig, options))?;
-            let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(|error| {
-                let reason = credentials::of_kubeconfig(&error);
-                anyhow::anyhow!("the kubeconfig cannot be used: {reason}; see `kubectl config view`")
-            })?;
-            (config, name)
-        }
+fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
+    let (mut config, name) = match kubeconfig::find(options.kubeconfig.as_deref())? {
+        Some(found) => kubeconfig::client_config(&found, options.context.as_deref())?,
         None => {
             let config = kube::Config::incluster()
                 .map_err(|error| anyhow::anyhow!("the pod's service account cannot be used: {error}; mount its token, or name a kubeconfig with --kubeconfig"))?;
@@ -171,51 +164,6 @@ async fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
     // On the machine itself compressing costs the server more than sending; over a link it saves nine tenths.
     config.disable_compression |= is_loopback(&config.cluster_url);
     Ok((config, name))
-}
-
-/// The kubeconfig that was named or found; none where the pod's service account is to be used.
-fn kubeconfig(options: &Options) -> anyhow::Result<Option<Kubeconfig>> {
-    if let Some(path) = &options.kubeconfig {
-        let read = Kubeconfig::read_from(path);
-        let unreadable = |error| {
-            let (path, reason) = (path.display(), credentials::of_kubeconfig(&error));
-            anyhow::anyhow!("{path} cannot be used: {reason}; name a readable kubeconfig with --kubeconfig")
-        };
-        return Ok(Some(read.map_err(unreadable)?));
-    }
-    match default_kubeconfig() {
-        Ok(config) => Ok(Some(config)),
-        Err(_) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Ok(None),
-        Err(error) => Err(anyhow::anyhow!(
-            "no cluster to ask: {}; name a kubeconfig with --kubeconfig, or read this host alone with `dossier-collect node`",
-            credentials::of_kubeconfig(&error)
-        )),
-    }
-}
-
-/// The kubeconfig of kubectl's own rules. Without `HOME`, which no pod need have, there is no home to look into: asking the
-/// C library for it would load modules of the system.
-fn default_kubeconfig() -> Result<Kubeconfig, KubeconfigError> {
-    match ["KUBECONFIG", "HOME"].iter().any(|name| std::env::var_os(name).is_some()) {
-        true => Kubeconfig::read(),
-        false => Err(KubeconfigError::FindPath),
-    }
-}
-
-/// The name of the cluster in the chosen context.
-fn cluster_name(config: &Kubeconfig, options: &Options) -> Option<String> {
-    let context = options.context.as_ref().or(config.current_context.as_ref())?;
-    let named = config.contexts.iter().find(|named| named.name == *context)?;
-    Some(named.context.as_ref()?.cluster.clone())
-}
-
-fn no_context(config: &Kubeconfig, options: &Options) -> String {
-    let names: Vec<&str> = config.contexts.iter().map(|named| named.name.as_str()).collect();
-    let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
-    match options.context.as_ref().or(config.current_context.as_ref()) {
-        Some(context) => format!("the kubeconfig has no context {context} ({known}); choose one with --context"),
-        None => format!("the kubeconfig has no current context ({known}); choose one with --context"),
-    }
 }
 
 fn is_loopback(server: &Uri) -> bool {
@@ -249,28 +197,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    const TWO: &str = r"{apiVersion: v1, kind: Config, current-context: b,
-        clusters: [{name: east, cluster: {server: 'https://127.0.0.1:1'}}, {name: west, cluster: {server: 'https://[::1]:1'}}],
-        contexts: [{name: a, context: {cluster: east}}, {name: b, context: {cluster: west}}]}";
-
-    fn options(context: Option<&str>) -> Options {
-        Options { kubeconfig: None, context: context.map(str::to_owned), request_timeout: 60, qps: 50 }
-    }
-
-    #[test]
-    fn the_name_is_that_of_the_contexts_cluster() {
-        let config = Kubeconfig::from_yaml(TWO).unwrap();
-        assert_eq!(cluster_name(&config, &options(None)).as_deref(), Some("west"));
-        let chosen = options(Some("a"));
-        assert_eq!(cluster_name(&config, &chosen).as_deref(), Some("east"));
-        let missing = options(Some("c"));
-        assert_eq!(cluster_name(&config, &missing), None);
-        assert_eq!(
-            no_context(&config, &missing),
-            "the kubeconfig has no context c (it has a, b); choose one with --context"
-        );
-    }
 
     #[test]
     fn only_this_machine_is_spared_compression() {

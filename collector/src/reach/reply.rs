@@ -13,14 +13,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Cluster;
 use serde_json::json;
 
 use super::api::Api;
 use super::digest;
 use super::mailbox::{CHUNK, CONFIRMED, LAST, SENT};
 use crate::cluster::client::client;
+use crate::cluster::kubeconfig;
 use crate::cluster::pace::Pace;
+use crate::cluster::proxy::Environment;
 use crate::redact::Key;
 
 /// How items are sent back, in a pod of `--nodes`.
@@ -222,14 +224,14 @@ impl<'a> Mailbox<'a> {
 impl Options {
     async fn api(&self, server: &str) -> anyhow::Result<Api> {
         let file = |name: &str| self.credentials.join(name).display().to_string();
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "c", "cluster": { "server": server, "certificate-authority": file("ca.crt") } }],
-            "users": [{ "name": "c", "user": { "tokenFile": file("token") } }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c" } }],
-        });
-        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig)?;
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let cluster = Cluster {
+            server: Some(server.to_owned()),
+            certificate_authority: Some(file("ca.crt")),
+            ..Cluster::default()
+        };
+        // Proxies that the image's environment may name are not for this.
+        let mut config = kubeconfig::of_cluster(&cluster, &Environment::default())?;
+        config.auth_info.token_file = Some(file("token"));
         config.connect_timeout = Some(ANSWER);
         config.default_retry = false;
         Ok(Api::new(client(&config)?, Pace::new(ASKS)))
