@@ -247,6 +247,9 @@ pub struct WalkedWay {
     pub fix_verified: bool,
     /// What the answer depends on.
     pub unknowns: Vec<String>,
+    /// Networks between nodes that a packet which passes went over, and that the bundle does not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takes_for_granted: Vec<String>,
 }
 
 /// A field of a symptom.

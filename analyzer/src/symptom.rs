@@ -66,6 +66,7 @@ fn walked(answer: PathAnswer) -> WalkedWay {
         fix: changes.into_iter().map(|change| format!("on {}: {}", change.at, change.command)).collect(),
         fix_verified: verified,
         unknowns: answer.unknowns,
+        takes_for_granted: answer.takes_for_granted,
     }
 }
 

@@ -75,6 +75,7 @@ fn findings(text: &str) -> Findings {
                 fix: vec![text.to_owned()],
                 fix_verified: true,
                 unknowns: vec![text.to_owned()],
+                takes_for_granted: vec![text.to_owned()],
             }),
             not_walked: Some(text.to_owned()),
             recognized: vec![Recognized {

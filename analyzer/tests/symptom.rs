@@ -121,6 +121,9 @@ fn ends_are_read_as_people_write_them() {
         let deciding = way.deciding.unwrap();
         assert_eq!((&*deciding.path, deciding.line), ("nodes/worker-1/firewall/iptables-nft.v4", Some(41)));
     }
+    // A workload of one pod is that pod.
+    let cache = answer("services-without-endpoints.zip", "from=deployment/shop/cache,to=10.96.0.1:443").way;
+    assert!(cache.is_some_and(|way| way.from.starts_with("pod/shop/cache-")));
     let dns = way(&format!("from={pod},to=kube-dns.kube-system.svc,port=53/TCP"));
     assert_eq!((dns.protocol.as_str(), dns.to.as_str()), ("tcp", "service/kube-system/kube-dns:53"));
 }
@@ -128,7 +131,14 @@ fn ends_are_read_as_people_write_them() {
 #[test]
 fn what_cannot_be_resolved_is_said_and_not_guessed() {
     for (symptom, word) in [
-        ("from=coredns,to=10.96.0.1:443", "nothing in the bundle is called `coredns`"),
+        ("from=corednz,to=10.96.0.1:443", "nothing in the bundle is called `corednz`"),
+        // A workload of several pods, each with a way of its own.
+        (
+            "from=coredns,to=10.96.0.1:443",
+            "may be pod/kube-system/coredns-56c4b547d-227jt or pod/kube-system/coredns-56c4b547d-pspfd",
+        ),
+        ("from=ds/kube-system/kube-proxy,to=10.96.0.1:443", "or pod/kube-system/kube-proxy-hrwzh or"),
+        ("from=deployment/kube-proxy,to=10.96.0.1:443", "nothing in the bundle is called `deployment/kube-proxy`"),
         ("from=node/worker-1", "`to` is not given"),
         ("from=our office,to=node/worker-1:10250", "our office"),
         ("from=node/worker-1,to=node/worker-2", "which port"),

@@ -89,6 +89,9 @@ fn way(symptom: &SymptomAnswer, out: &mut dyn Write) -> io::Result<()> {
     for unknown in &way.unknowns {
         writeln!(out, "            not known: {}", line(unknown))?;
     }
+    for granted in way.takes_for_granted.iter().take(SHOWN_PATTERNS) {
+        writeln!(out, "            taken for granted, since the bundle does not hold it: {}", line(granted))?;
+    }
     Ok(())
 }
 

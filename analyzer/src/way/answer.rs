@@ -22,6 +22,8 @@ pub struct PathAnswer {
     pub delivered: Option<Delivered>,
     /// What the answer depends on, each in words.
     pub unknowns: Vec<String>,
+    /// What a packet that passes went over and the bundle does not hold: networks between nodes, each in words.
+    pub takes_for_granted: Vec<String>,
     /// The smallest change that lets the packet and its answer pass.
     pub fix: Option<Fix>,
     /// Every step, of the packet's way and then of its answer's.

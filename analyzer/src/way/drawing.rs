@@ -38,6 +38,9 @@ pub fn draw(answer: &PathAnswer, all: bool) -> String {
     for unknown in &answer.unknowns {
         line(&mut out, &format!("  not known: {unknown}"));
     }
+    for granted in &answer.takes_for_granted {
+        line(&mut out, &format!("  taken for granted, since the bundle does not hold it: {granted}"));
+    }
     draw_steps(&mut out, &answer.steps, all);
     draw_delivered(&mut out, answer);
     out
@@ -52,7 +55,11 @@ pub fn headline(answer: &PathAnswer) -> String {
         (Verdict::Reject, None) => "REJECT".to_owned(),
         (Verdict::Depends, _) => "DEPENDS".to_owned(),
     };
-    format!("{verdict}, the client sees {}", sees(answer.client_sees))
+    let granted = match answer.client_sees == Sees::Connected && !answer.takes_for_granted.is_empty() {
+        true => ", if the network between nodes carries it",
+        false => "",
+    };
+    format!("{verdict}, the client sees {}{granted}", sees(answer.client_sees))
 }
 
 /// What the client sees, in a word or two.
@@ -90,6 +97,7 @@ pub fn table(battery: &Battery) -> String {
     for what in &battery.not_walked {
         line(&mut out, &format!("{:<11} {what}", "not walked"));
     }
+    line(&mut out, &format!("{:<11} the networks between nodes: the bundle does not hold them", "not walked"));
     out
 }
 

@@ -50,6 +50,32 @@ pub struct Trail {
     pub doubts: Vec<String>,
     /// What the deciders beside nodes said.
     pub remarks: Vec<Remark>,
+    /// The networks that carried it, which the bundle does not hold.
+    pub wires: Vec<Wire>,
+}
+
+/// A network between two nodes that is taken to carry a packet: nothing in the bundle shows whether it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wire {
+    /// Who sends into it: a node, or an address outside.
+    pub from: Arc<str>,
+    /// The node that takes it.
+    pub to: Arc<str>,
+    /// What it carries: `tcp port 10250`, `VXLAN (UDP 8472)`.
+    pub what: String,
+}
+
+impl Trail {
+    /// Goes over a network once more, or for the first time; the answer of what it carried is carried too.
+    pub fn over(&mut self, wire: Wire) {
+        let known = self
+            .wires
+            .iter()
+            .any(|known| *known == wire || (known.what == wire.what && known.from == wire.to && known.to == wire.from));
+        if !known {
+            self.wires.push(wire);
+        }
+    }
 }
 
 /// What something beside a node decided: a policy, a cloud's rules, a listener.

@@ -18,9 +18,20 @@ const KUBELET: u16 = 10_250;
 
 /// Where the API server's own requests to this kubelet were lost: how, in a word, and the requests.
 fn lost(world: &World<'_>, sent: &Packet, node: &str) -> Option<(String, Citation)> {
+    (is_request_to_kubelet(world, sent) && world.is_as_found())
+        .then(|| world.facts().node_files(node)?.selftest_lost())
+        .flatten()
+}
+
+/// Whether the API server's own request to this kubelet was answered: then the network between carries such packets.
+pub fn passes(world: &World<'_>, sent: &Packet, node: &str) -> bool {
+    is_request_to_kubelet(world, sent)
+        && world.facts().node_files(node).is_some_and(|files| files.selftest_answered() == Some(true))
+}
+
+fn is_request_to_kubelet(world: &World<'_>, sent: &Packet) -> bool {
     let to_kubelet = sent.protocol == protocol::TCP && sent.destination_port() == Some(KUBELET);
-    let by_server = world.api_servers().iter().any(|(address, _)| *address == sent.source);
-    (to_kubelet && by_server && world.is_as_found()).then(|| world.facts().node_files(node)?.selftest_lost()).flatten()
+    to_kubelet && world.api_servers().iter().any(|(address, _)| *address == sent.source)
 }
 
 /// The course on which a packet that arrives by all that is known is lost all the same, as those requests were. The trail

@@ -45,6 +45,7 @@ fn walk(world: &World<'_>, asked: &Asked, with_steps: bool) -> PathAnswer {
         deciding: telling.and_then(|flight| deciding(world, flight)),
         delivered: delivered(&flights, asked),
         unknowns: unknowns(&flights, verdict, sees),
+        takes_for_granted: taken_for_granted(&flights),
         fix: None,
         steps: telling.filter(|_| with_steps).map(|flight| steps(world, flight)).unwrap_or_default(),
     };
@@ -210,6 +211,13 @@ fn unknowns(flights: &[Flight], verdict: Verdict, sees: Sees) -> Vec<String> {
         }
     }
     all
+}
+
+/// The networks that carried what arrives and its answer.
+fn taken_for_granted(flights: &[Flight]) -> Vec<String> {
+    let wires = flights.iter().filter(|flight| flight.is_connected()).flat_map(|flight| &flight.trail.wires);
+    let words = wires.map(|wire| format!("the network between {} and {} carries {}", wire.from, wire.to, wire.what));
+    words.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 fn delivered(flights: &[Flight], asked: &Asked) -> Option<Delivered> {

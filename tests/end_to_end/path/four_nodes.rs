@@ -87,6 +87,30 @@ fn the_line_that_drops_the_overlay_and_a_change_for_each_way() {
 }
 
 #[test]
+fn what_the_networks_between_nodes_must_carry_is_said() {
+    for (from, to, granted) in [
+        (N1, WEB_N1, &[][..]),
+        (N1, WEB_N3, &["n1 and n3 carries VXLAN (UDP 8472)"]),
+        ("node/n1", "node/n2:10250", &["n1 and n2 carries tcp port 10250"]),
+        // The API server's own requests to that kubelet were answered.
+        ("node/cp1", "node/n2:10250", &[]),
+        ("10.10.0.100", "node/cp1:6443", &["10.10.0.100 and cp1 carries tcp port 6443"]),
+        // What is stopped on a node does not depend on any network.
+        (N1, WEB_N2, &[]),
+    ] {
+        let answer = ask(from, to, "tcp");
+        let expected: Vec<String> = granted.iter().map(|granted| format!("the network between {granted}")).collect();
+        assert_eq!(answer["takes_for_granted"], serde_json::json!(expected), "{from} to {to}");
+    }
+    let bundle = workspace().join("tests/end_to_end/path/four-nodes.zip");
+    let mut dossier = tests::product::analyzer();
+    let drawn = dossier.arg("path").arg(bundle).args(["--from", N1, "--to", WEB_N3]).output().unwrap();
+    let drawn = String::from_utf8(drawn.stdout).unwrap();
+    assert!(drawn.contains("the client sees a connection, if the network between nodes carries it:"), "{drawn}");
+    assert!(drawn.contains("taken for granted, since the bundle does not hold it: the network between n1"), "{drawn}");
+}
+
+#[test]
 fn a_request_that_was_lost_speaks_against_rules_that_let_it_pass() {
     let answer = ask("node/cp1", "node/n3:10250", "tcp");
     assert_eq!(verdict(&answer), ("depends", "depends"), "{answer:#}");

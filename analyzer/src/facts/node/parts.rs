@@ -252,6 +252,12 @@ impl NodeFacts {
         self.folder.parsed(selftest::EVIDENCE, read)?
     }
 
+    /// Whether the kubelet answered the API server's own requests. None where it was not asked.
+    pub fn selftest_answered(&self) -> Option<bool> {
+        let read = |_: &Arc<str>, bytes: &[u8]| selftest::parse(bytes).map(|selftest| selftest.is_answered());
+        self.folder.parsed(selftest::EVIDENCE, read)
+    }
+
     /// The sockets of the node itself that take what comes. None where they were not collected whole.
     pub fn sockets(&self) -> Option<&Sockets> {
         let read = || self.folder.parsed("node.sock.listening", sockets::parse);

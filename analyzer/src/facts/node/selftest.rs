@@ -63,7 +63,7 @@ impl Selftest {
     pub fn value(&self, path: &Arc<str>) -> Value {
         let tries: Value = self.tries.iter().enumerate().map(|(index, one)| one.value(path, index)).collect();
         Record::cited(self.citation(path))
-            .with("answered", self.tries.iter().any(|one| one.verdict == "answered"))
+            .with("answered", self.is_answered())
             .with_any("verdict", self.verdict())
             .with("tries", tries)
             .into_value()
@@ -74,6 +74,11 @@ impl Selftest {
     pub fn lost(&self, path: &Arc<str>) -> Option<(&str, Citation)> {
         let verdict = self.verdict().filter(|word| matches!(*word, "timeout" | "refused" | "no-route"))?;
         Some((verdict, self.citation(path)))
+    }
+
+    /// Whether the kubelet answered at least once, whatever it said.
+    pub fn is_answered(&self) -> bool {
+        self.tries.iter().any(|one| one.verdict == "answered")
     }
 
     fn verdict(&self) -> Option<&str> {

@@ -1,10 +1,11 @@
 //! The ends of a way as people write them into a form: besides what `dossier path` takes, a bare name, `namespace/name`,
-//! a URL, the DNS name of a Service. What may be several things, or nothing in the bundle, is said and never guessed.
+//! a URL, the DNS name of a Service, a workload that has one pod. What may be several things, or nothing in the bundle, is said and never guessed.
 
 use std::collections::BTreeSet;
 
 use super::endpoint::{Endpoint, Port, Who};
 use crate::facts::Facts;
+use crate::facts::pod::Pod;
 use crate::facts::service::Service;
 
 /// `443`, `443/TCP`, `UDP 53`: the number and the protocol, as far as each is said.
@@ -80,7 +81,7 @@ fn named(text: &str, facts: &Facts) -> Option<Result<Endpoint, String>> {
     Some(match found.as_slice() {
         [who] => Ok(Endpoint { who: who.clone(), port }),
         [] => Err(format!(
-            "nothing in the bundle is called `{name}`: no pod, Service or node; if it is outside the cluster, give its address"
+            "nothing in the bundle is called `{name}`: no pod, Service, workload or node; if it is outside the cluster, give its address"
         )),
         several => {
             let names: BTreeSet<String> = several.iter().take(8).map(Who::to_string).collect();
@@ -95,10 +96,14 @@ fn candidates(name: &str, facts: &Facts) -> Vec<Who> {
     match name.split('/').collect::<Vec<_>>().as_slice() {
         ["pod" | "pods" | "po", name] => pods(None, name, facts),
         ["service" | "services" | "svc", name] => services(None, name, facts),
+        [kind, name] if workload_kind(kind).is_some() => of_workload(workload_kind(kind), None, name, facts),
+        [kind, namespace, name] if workload_kind(kind).is_some() => {
+            of_workload(workload_kind(kind), Some(namespace), name, facts)
+        }
         [namespace, name] => {
             let mut all = pods(Some(namespace), name, facts);
             all.extend(services(Some(namespace), name, facts));
-            all
+            if all.is_empty() { of_workload(None, Some(namespace), name, facts) } else { all }
         }
         [name] => {
             let nodes = facts.node_names().iter().filter(|known| known.as_ref() == *name);
@@ -106,7 +111,7 @@ fn candidates(name: &str, facts: &Facts) -> Vec<Who> {
             all.extend(pods(None, name, facts));
             all.extend(services(None, name, facts));
             all.extend(by_dns(name, facts));
-            all
+            if all.is_empty() { of_workload(None, None, name, facts) } else { all }
         }
         _ => Vec::new(),
     }
@@ -122,9 +127,37 @@ fn by_dns(name: &str, facts: &Facts) -> Vec<Who> {
 }
 
 fn pods(namespace: Option<&str>, name: &str, facts: &Facts) -> Vec<Who> {
-    let is = |pod: &&crate::facts::pod::Pod| *pod.name == *name && namespace.is_none_or(|own| *pod.namespace == *own);
+    let is = |pod: &&Pod| *pod.name == *name && namespace.is_none_or(|own| *pod.namespace == *own);
     let found = facts.pods().all().iter().filter(is);
     found.map(|pod| Who::Pod(pod.namespace.to_string(), pod.name.to_string())).collect()
+}
+
+/// The kind of a workload, by the words that kubectl takes for it.
+fn workload_kind(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "deployment" | "deployments" | "deploy" => "Deployment",
+        "daemonset" | "daemonsets" | "ds" => "DaemonSet",
+        "statefulset" | "statefulsets" | "sts" => "StatefulSet",
+        "replicaset" | "replicasets" | "rs" => "ReplicaSet",
+        _ => return None,
+    })
+}
+
+/// The pods of the workloads of a name. Those that have an address, where any has.
+fn of_workload(kind: Option<&str>, namespace: Option<&str>, name: &str, facts: &Facts) -> Vec<Who> {
+    let workloads = facts.workloads();
+    let is_of = |pod: &&Pod| {
+        let place = workloads.of_pod(pod);
+        place.and_then(|place| workloads.get(place)).is_some_and(|workload| {
+            *workload.name == *name
+                && kind.is_none_or(|kind| workload.kind == kind)
+                && namespace.is_none_or(|namespace| *workload.namespace == *namespace)
+        })
+    };
+    let all: Vec<&Pod> = facts.pods().all().iter().filter(is_of).collect();
+    let addressed: Vec<&Pod> = all.iter().copied().filter(|pod| pod.addresses().next().is_some()).collect();
+    let chosen = if addressed.is_empty() { all } else { addressed };
+    chosen.into_iter().map(|pod| Who::Pod(pod.namespace.to_string(), pod.name.to_string())).collect()
 }
 
 fn services(namespace: Option<&str>, name: &str, facts: &Facts) -> Vec<Who> {

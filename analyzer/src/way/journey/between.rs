@@ -9,8 +9,8 @@ use netpath::walk::{Delivery, Entry, Outcome, Verdict, explore};
 
 use super::Journey;
 use crate::way::answer::Direction;
-use crate::way::flight::{Flight, Station, Trail};
-use crate::way::overlay;
+use crate::way::flight::{Flight, Station, Trail, Wire};
+use crate::way::{observed, overlay};
 
 /// A packet that one node let go, and the next that it enters.
 pub(super) struct Crossing<'c> {
@@ -42,7 +42,13 @@ impl Journey<'_> {
             _ => None,
         };
         let forward = direction == Direction::Forward;
-        let Some(tunnel) = out.and_then(overlay::of) else {
+        let tunnel = out.and_then(overlay::of);
+        let mut trail = trail;
+        if !observed::passes(self.world, &self.packet, &next.node) {
+            let what = tunnel.map_or_else(|| self.carried(), |tunnel| tunnel.to_string());
+            trail.over(Wire { from: name.clone(), to: next.node.clone(), what });
+        }
+        let Some(tunnel) = tunnel else {
             // Security groups let the answers of what they let pass pass too.
             let gates = if forward { self.groups(&next.packet) } else { Vec::new() };
             if let Some(trail) = self.through(gates, trail, flights) {
@@ -53,7 +59,6 @@ impl Journey<'_> {
         let v6 = next.packet.destination.is_ipv6();
         let ends = (self.world.address_of_node(name, v6), self.world.address_of_node(&next.node, v6));
         let (Some(source), Some(destination)) = ends else {
-            let mut trail = trail;
             trail.doubts.push(format!("the {tunnel} between {name} and {} (their addresses are not known)", next.node));
             return go_on(trail, flights);
         };
@@ -79,6 +84,15 @@ impl Journey<'_> {
                     None => flights.push(outer_lost(trail, &next.node, &label, direction)),
                 }
             }
+        }
+    }
+
+    /// What a network without overlay carries for this way, the answer included.
+    pub(super) fn carried(&self) -> String {
+        let protocol = netpath::protocol::name(self.packet.protocol);
+        match self.packet.destination_port() {
+            Some(port) => format!("{protocol} port {port}"),
+            None => protocol.to_string(),
         }
     }
 

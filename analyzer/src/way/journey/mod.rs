@@ -23,7 +23,7 @@ use netpath::packet::Packet;
 use netpath::walk::{Entry, Outcome};
 
 use super::answer::Direction;
-use super::flight::{Flight, Leg, Station, Trail};
+use super::flight::{Flight, Leg, Station, Trail, Wire};
 use super::overlay;
 use super::world::{Place, World};
 
@@ -61,8 +61,12 @@ impl Journey<'_> {
     /// All courses; at least one.
     pub fn flights(&self) -> Vec<Flight> {
         let mut flights = Vec::new();
-        let trail = Trail { probability: 1.0, ..Trail::default() };
+        let mut trail = Trail { probability: 1.0, ..Trail::default() };
         let from_outside = self.world.place_of(self.packet.source).is_none();
+        if from_outside && !self.one_node {
+            let from = Arc::from(self.packet.source.to_string());
+            trail.over(Wire { from, to: self.start.node.clone(), what: self.carried() });
+        }
         let gates = if from_outside { self.groups(&self.packet) } else { Vec::new() };
         if let Some(trail) = self.through(gates, trail, &mut flights) {
             self.forward(self.start.clone(), trail, &mut flights);
