@@ -32,7 +32,9 @@ fn sentence(health: Health, findings: &Findings) -> String {
     let said = match health {
         Health::Sick => match findings.causes.first() {
             Some(cause) => {
-                let first = format!("{} problem{}", errors, plural(errors));
+                let causes = findings.causes.iter().filter(|cause| cause.severity >= Severity::Error).count();
+                let of = if causes < errors { format!("{causes} cause{} of ", plural(causes)) } else { String::new() };
+                let first = format!("{of}{errors} problem{}", plural(errors));
                 format!("{first}, first: {} ({})", cause.message, cause.scope)
             }
             None => format!("{errors} problem{}", plural(errors)),
@@ -76,7 +78,7 @@ fn plural(n: usize) -> &'static str {
 mod tests {
     use super::*;
     use crate::finding::{
-        BundleSummary, Confidence, FINDINGS_FORMAT, Finding, Missing, NotChecked, Passed, RuleError, Subject,
+        BundleSummary, Cause, Confidence, FINDINGS_FORMAT, Finding, Missing, NotChecked, Passed, RuleError, Subject,
         SubjectKind, Unreadable,
     };
     use bundle::{ItemStatus, Scope};
@@ -146,6 +148,25 @@ mod tests {
         assert_eq!(verdict(&found(Severity::Error)).health, Health::Sick);
         assert_eq!(verdict(&found(Severity::Warning)).health, Health::Hazards);
         assert_eq!(verdict(&found(Severity::Info)).health, Health::Hazards);
+    }
+
+    #[test]
+    fn what_a_cause_explains_is_no_problem_beside_it() {
+        let mut findings = found(Severity::Error);
+        let cause = |finding: &Finding| Cause {
+            rule: finding.rule.clone(),
+            severity: finding.severity,
+            confidence: finding.confidence,
+            scope: finding.scope.clone(),
+            message: finding.message.clone(),
+            explains: Vec::new(),
+        };
+        findings.causes.push(cause(&findings.findings[0]));
+        assert_eq!(verdict(&findings).sentence, "1 problem, first: x is wrong (cluster).");
+        findings.findings.push(findings.findings[0].clone());
+        assert_eq!(verdict(&findings).sentence, "1 cause of 2 problems, first: x is wrong (cluster).");
+        findings.causes.push(cause(&findings.findings[1]));
+        assert_eq!(verdict(&findings).sentence, "2 problems, first: x is wrong (cluster).");
     }
 
     #[test]
