@@ -81,6 +81,7 @@ use netpath::iptables::Specifications;
 use netpath::policy::Policies;
 use nnc::{NodeNetworkConfig, SubnetState};
 use node::NodeFacts;
+use node::default_route::WithDefault;
 use node::resolver::Majority;
 use node_object::NodeObject;
 use pod::{Pod, Pods};
@@ -129,6 +130,7 @@ struct Store {
     logs: OnceLock<Vec<LogFile>>,
     certificates: Part<Vec<Placed>>,
     resolvers: OnceLock<Option<Majority>>,
+    nodes_with_default_route: OnceLock<Vec<WithDefault>>,
     reach: OnceLock<BTreeMap<Arc<str>, OnceLock<reach::NodeReach>>>,
     group_classes: OnceLock<Vec<cloud::machine::Class>>,
     endpoint_reach: OnceLock<reach::endpoints::EndpointReach>,
@@ -179,6 +181,7 @@ impl Facts {
             logs: OnceLock::new(),
             certificates: OnceLock::new(),
             resolvers: OnceLock::new(),
+            nodes_with_default_route: OnceLock::new(),
             reach: OnceLock::new(),
             group_classes: OnceLock::new(),
             endpoint_reach: OnceLock::new(),
@@ -364,6 +367,12 @@ impl Facts {
         let files = || self.node_names().iter().filter_map(|name| self.node_files(name));
         let read = || node::resolver::majority(files().filter_map(|files| files.resolver().uplinks_sorted()));
         self.0.resolvers.get_or_init(read).as_ref()
+    }
+
+    /// The nodes that have a default route.
+    pub fn nodes_with_default_route(&self) -> &[WithDefault] {
+        let files = || self.node_names().iter().filter_map(|name| Some((name, self.node_files(name)?.routes()?)));
+        self.0.nodes_with_default_route.get_or_init(|| node::default_route::of_nodes(files()))
     }
 
     /// What becomes of packets on each node; walked when it is asked for.

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use minijinja::Value;
 
 use super::addresses::ApiAddresses;
+use super::default_route::DEFAULT_ROUTES;
 use super::parts::NodeFacts;
 use super::resolver::RESOLVER;
 use super::store::STORE;
 use super::sysctl::{SYSCTL, SysctlMap};
 use super::sysctl_chain::SYSCTL_FILES;
-use super::{CITED_LINE, cni, conntrack, firewall, forwarding, kubelet, link, sandbox, sysctl_chain, system};
+use super::{
+    CITED_LINE, cni, conntrack, default_route, firewall, forwarding, kubelet, link, sandbox, sysctl_chain, system,
+};
 use crate::facts::pod::{self, Pod};
 use crate::facts::{Facts, component, event, log};
 use crate::finding::NodeAddresses;
@@ -73,6 +76,11 @@ pub const FIELDS: &[Field] = &[
         shape: Shape::List(&Shape::Record(&link::ROUTE)),
         doc: "Routes of both families and all tables.",
     },
+    Field {
+        name: "default_routes",
+        shape: Shape::Record(&DEFAULT_ROUTES),
+        doc: "Its default routes, and whether other nodes have one.",
+    },
     Field { name: "os", shape: Shape::Record(&system::OS), doc: "The distribution." },
     Field { name: "modules", shape: Shape::Map(&Shape::Record(&CITED_LINE)), doc: "Loaded kernel modules, by name." },
     Field {
@@ -117,6 +125,9 @@ impl NodeFacts {
             "sandboxes" => self.sandboxes().map(|all| Value::from(all.values())),
             "links" => self.links().map(|all| all.iter().map(link::Link::value).collect()),
             "routes" => self.routes().map(|all| all.iter().map(link::Route::value).collect()),
+            "default_routes" => {
+                Some(default_route::value(self.node(), self.routes()?, facts.nodes_with_default_route()))
+            }
             "os" => {
                 let entry = self.folder.entry("node.system.os-release")?;
                 Some(system::parse_os_release(&entry.path, &entry.bytes))

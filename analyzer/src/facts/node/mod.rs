@@ -12,6 +12,7 @@ mod bundle_tests;
 pub mod certificate;
 pub mod cni;
 pub mod conntrack;
+pub mod default_route;
 pub mod fields;
 pub mod firewall;
 pub mod folder;
