@@ -10,6 +10,7 @@ use netpath::walk::{Delivery, Entry, Outcome, Verdict, explore};
 use super::Journey;
 use crate::way::answer::Direction;
 use crate::way::flight::{Flight, Station, Trail, Wire};
+use crate::way::world::Place;
 use crate::way::{observed, overlay};
 
 /// A packet that one node let go, and the next that it enters.
@@ -45,7 +46,7 @@ impl Journey<'_> {
         let tunnel = out.and_then(overlay::of);
         let mut trail = trail;
         if !observed::passes(self.world, &self.packet, &next.node) {
-            let what = tunnel.map_or_else(|| self.carried(), |tunnel| tunnel.to_string());
+            let what = tunnel.map_or_else(|| self.carried() + &self.detour(crossing), |tunnel| tunnel.to_string());
             trail.over(Wire { from: name.clone(), to: next.node.clone(), what });
         }
         let Some(tunnel) = tunnel else {
@@ -94,6 +95,14 @@ impl Journey<'_> {
             Some(port) => format!("{protocol} port {port}"),
             None => protocol.to_string(),
         }
+    }
+
+    /// The gateway that a packet goes to first, which is not the next node and must know the way there.
+    fn detour(&self, crossing: &Crossing<'_>) -> String {
+        let Some(Delivery::Sent { next_hop, .. }) = &crossing.outcome.delivery else { return String::new() };
+        let is_next = *next_hop == crossing.outcome.skb.packet.destination
+            || matches!(self.world.place_of(*next_hop), Some(Place::Node(name)) if *name == crossing.next.node);
+        if is_next { String::new() } else { format!(" by way of {next_hop}") }
     }
 
     /// An overlay's outer packet through one node: what went on, or nothing.
