@@ -93,6 +93,7 @@ fn within(scope: &str, cause: &Finding, effect: &Finding) -> bool {
     match scope {
         "cluster" => true,
         "node" => node_of(cause).is_some_and(|node| node_of(effect) == Some(node)),
+        "service" => cause.scope.kind == SubjectKind::Service && cause.scope == effect.scope,
         "namespace" => namespace_of(&cause.scope).is_some_and(|one| namespace_of(&effect.scope) == Some(one)),
         // Pairs and subnets are not told by a subject.
         _ => false,
@@ -168,6 +169,18 @@ mod tests {
                 ("webhook-call-fails cluster".to_owned(), vec![]),
             ]
         );
+    }
+
+    #[test]
+    fn of_a_service_only_what_is_said_of_it_is_explained() {
+        let of = |rule: &str, name: &str, explains: &[(&str, &str, f64)]| {
+            finding(rule, (SubjectKind::Service, name), explains)
+        };
+        let dns = of("coredns-not-ready", "kube-system/kube-dns", &[("empty", "service", 0.9)]);
+        let roots = told(&[of("empty", "kube-system/kube-dns", &[]), of("empty", "kube-system/metrics", &[]), dns]);
+        assert_eq!(roots.len(), 2);
+        assert_eq!(roots[0].1, ["empty service/kube-system/kube-dns"]);
+        assert_eq!(roots[1], ("empty service/kube-system/metrics".to_owned(), vec![]));
     }
 
     #[test]
