@@ -155,9 +155,12 @@ where
             None => break Ok(()),
             Some(Err(error)) => break Err(Failure::connection(&error)),
             Some(Ok(frame)) => {
-                let frame = frame.into_data().unwrap_or_default();
-                bytes += frame.len();
-                chunk.push_back(frame);
+                let data = frame.into_data().unwrap_or_default();
+                // Trailers, and data of no length, would be read as the end.
+                if !data.is_empty() {
+                    bytes += data.len();
+                    chunk.push_back(data);
+                }
             }
         }
         if bytes >= CHUNK {
@@ -251,6 +254,18 @@ mod tests {
         served.server.send(Err(io::Error::from(io::ErrorKind::ConnectionReset))).unwrap();
         let (whole, end) = served.read();
         assert_eq!(whole, b"the beginning");
+        assert!(end.unwrap().contains("reset"));
+    }
+
+    #[test]
+    fn what_is_empty_is_no_end() {
+        let served = Served::within(LONG, LONG);
+        // The chunk behind it holds nothing else.
+        served.sends(&[7; CHUNK]);
+        served.sends(b"");
+        served.server.send(Err(io::Error::from(io::ErrorKind::ConnectionReset))).unwrap();
+        let (whole, end) = served.read();
+        assert_eq!(whole.len(), CHUNK);
         assert!(end.unwrap().contains("reset"));
     }
 
