@@ -1,5 +1,6 @@
 //! Which cluster is asked, as whom, and whether its API server answers at all.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -106,7 +107,7 @@ pub fn server_name(options: &Options) -> Option<String> {
     let name = kubeconfig::cluster_name(&config, options.context.as_deref())?;
     let named = config.clusters.into_iter().find(|cluster| cluster.name == name)?;
     let server: Uri = named.cluster?.server?.parse().ok()?;
-    Some(server.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
+    Some(host(&server).to_owned()).filter(|host| !host.is_empty())
 }
 
 /// The API server did not answer, though there are credentials for it: a fact about the cluster that is worth a bundle.
@@ -166,9 +167,15 @@ fn config(options: &Options) -> anyhow::Result<(kube::Config, String)> {
     Ok((config, name))
 }
 
-fn is_loopback(server: &Uri) -> bool {
-    let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+/// The host of a URL, without the brackets of an IPv6 address.
+pub(super) fn host(server: &Uri) -> &str {
+    server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Whether a server is on this machine.
+pub(super) fn is_loopback(server: &Uri) -> bool {
+    let host = host(server);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 async fn first_answer(client: &kube::Client) -> Result<FirstAnswer, Failure> {

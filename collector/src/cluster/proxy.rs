@@ -9,6 +9,8 @@ use http::Uri;
 use http::uri::Scheme;
 use ipnet::IpNet;
 
+use super::connection::{host, is_loopback};
+
 /// Why there is no telling which proxy to use.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -85,11 +87,11 @@ fn url(text: &str) -> Option<Uri> {
 
 /// Whether a server is reached without the environment's proxy. The machine itself always is.
 fn is_excepted(server: &Uri, without: &str) -> bool {
-    let host = server.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let address: Option<IpAddr> = host.parse().ok();
-    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+    if is_loopback(server) {
         return true;
     }
+    let host = host(server).to_ascii_lowercase();
+    let address: Option<IpAddr> = host.parse().ok();
     let by_scheme = if server.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     let port = server.port_u16().unwrap_or(by_scheme);
     without.split(',').any(|entry| matches(&entry.trim().to_ascii_lowercase(), &host, address, port))

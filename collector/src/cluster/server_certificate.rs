@@ -14,7 +14,7 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use super::connection::Connection;
+use super::connection::{Connection, host};
 use super::failure::Failure;
 use super::health;
 use crate::certificate;
@@ -44,7 +44,7 @@ pub struct Server {
 impl Server {
     /// The server of a connection.
     pub fn of(connection: &Connection) -> Server {
-        let host = connection.server.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let host = host(&connection.server).to_owned();
         let obstacle = match connection.server.scheme_str() {
             Some("https") if connection.proxied => Some("a proxy stands between, whose own certificate would be seen"),
             Some("https") => None,
