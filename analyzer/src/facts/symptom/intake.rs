@@ -1,5 +1,6 @@
 //! The ends of a way as people write them into a form: besides what `dossier path` takes, a bare name, `namespace/name`,
-//! a URL, the DNS name of a Service, a workload that has one pod. What may be several things, or nothing in the bundle, is said and never guessed.
+//! a URL, the DNS name of a Service, a workload that has one pod. What may be several things, or nothing in the bundle, is
+//! said and never guessed.
 
 use std::collections::BTreeSet;
 
@@ -96,9 +97,9 @@ fn candidates(name: &str, facts: &Facts) -> Vec<Who> {
     match name.split('/').collect::<Vec<_>>().as_slice() {
         ["pod" | "pods" | "po", name] => pods(None, name, facts),
         ["service" | "services" | "svc", name] => services(None, name, facts),
-        [kind, name] if workload_kind(kind).is_some() => of_workload(workload_kind(kind), None, name, facts),
-        [kind, namespace, name] if workload_kind(kind).is_some() => {
-            of_workload(workload_kind(kind), Some(namespace), name, facts)
+        [kind, name] if let Some(kind) = workload_kind(kind) => of_workload(Some(kind), None, name, facts),
+        [kind, namespace, name] if let Some(kind) = workload_kind(kind) => {
+            of_workload(Some(kind), Some(namespace), name, facts)
         }
         [namespace, name] => {
             let mut all = pods(Some(namespace), name, facts);
