@@ -110,7 +110,7 @@ fn serves(item: &str, id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bundle::manifest::{Ended, FORMAT, Manifest, RunKind, Tool};
+    use bundle::manifest::{Manifest, RunKind, Tool};
     use bundle::{BundleWriter, ItemDraft, ItemEnd, Limits, Source};
     use jiff::Timestamp;
 
@@ -135,24 +135,8 @@ mod tests {
         record("node.reach", "node/n3", ItemStatus::Timeout, "it broke off");
         record("node.sysctl", "node/n3", ItemStatus::Forbidden, "permission denied");
         record("selftest.kubelet-proxy", "cluster", ItemStatus::Forbidden, "the nodes could not be listed");
-        let now = Timestamp::UNIX_EPOCH;
         let tool = Tool { name: "dossier-collect".to_owned(), version: "0".to_owned() };
-        let manifest = Manifest {
-            format: FORMAT,
-            tool,
-            kind: RunKind::Cluster,
-            started: now,
-            finished: now,
-            ended: Ended::Done,
-            cluster: None,
-            hosts: Vec::new(),
-            clocks: Vec::new(),
-            limits: Vec::new(),
-            symptom: None,
-            merged: None,
-            items: Vec::new(),
-        };
-        writer.finish(manifest).unwrap();
+        writer.finish(Manifest::empty(tool, RunKind::Cluster, Timestamp::UNIX_EPOCH)).unwrap();
         let evidence = Evidence::new(Bundle::open(&target, Limits::default()).unwrap());
         let need = |node: &str| evidence.need("node.sysctl", &Scope::Node(node.to_owned())).unwrap_err();
         let gone = need("n1");

@@ -53,6 +53,27 @@ pub struct Manifest {
     pub items: Vec<ItemRecord>,
 }
 
+impl Manifest {
+    /// That of a run which ended when it began and gathered nothing: what benchmarks and tests make bundles of.
+    pub fn empty(tool: Tool, kind: RunKind, at: Timestamp) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            tool,
+            kind,
+            started: at,
+            finished: at,
+            ended: Ended::Done,
+            cluster: None,
+            hosts: Vec::new(),
+            clocks: Vec::new(),
+            limits: Vec::new(),
+            symptom: None,
+            merged: None,
+            items: Vec::new(),
+        }
+    }
+}
+
 /// What a merged bundle was made of.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Merged {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bundle::manifest::{Ended, Manifest, RunKind, Tool};
+use bundle::manifest::{Manifest, RunKind, Tool};
 use bundle::{BundleWriter, ItemDraft, ItemEnd, ItemStatus, Scope, Source, layout};
 use serde_json::json;
 use std::io::Write as _;
@@ -102,26 +102,16 @@ fn hostile_bundle(path: &Path) {
     };
     let time = "2026-11-21T08:00:00Z".parse().unwrap();
     writer.record(forbidden, ItemEnd::because(ItemStatus::Forbidden, HOSTILE), time);
+    let tool = Tool { name: HOSTILE.to_owned(), version: HOSTILE.to_owned() };
     writer
         .finish(Manifest {
-            format: bundle::manifest::FORMAT,
-            tool: Tool { name: HOSTILE.to_owned(), version: HOSTILE.to_owned() },
-            kind: RunKind::Cluster,
-            started: time,
-            finished: time,
-            ended: Ended::Done,
             cluster: Some(bundle::manifest::Cluster {
                 name: HOSTILE.to_owned(),
                 server: None,
                 version: Some(HOSTILE.to_owned()),
                 uid: None,
             }),
-            hosts: Vec::new(),
-            merged: None,
-            clocks: Vec::new(),
-            limits: Vec::new(),
-            symptom: None,
-            items: Vec::new(),
+            ..Manifest::empty(tool, RunKind::Cluster, time)
         })
         .unwrap();
 }

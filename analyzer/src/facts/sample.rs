@@ -1,6 +1,6 @@
 //! Small bundles for the tests of facts: a folder, its manifest made from what was put in.
 
-use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Symptom, Tool};
+use bundle::manifest::{Cluster, RunKind, Symptom, Tool};
 use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Manifest, Scope, Source, layout};
 use jiff::Timestamp;
 use minijinja::Value;
@@ -65,25 +65,17 @@ impl Sample {
     /// The facts. The folder is gone afterwards, so everything is read first.
     pub fn facts(self) -> Facts {
         let at: Timestamp = COLLECTED.parse().unwrap();
+        let tool = Tool { name: "sample".to_owned(), version: "1".to_owned() };
         let manifest = Manifest {
-            format: FORMAT,
-            tool: Tool { name: "sample".to_owned(), version: "1".to_owned() },
-            kind: RunKind::Cluster,
-            started: at,
-            finished: at,
-            ended: Ended::Done,
             cluster: Some(Cluster {
                 name: "sample".to_owned(),
                 server: None,
                 version: Some("v1.34.4".to_owned()),
                 uid: None,
             }),
-            hosts: Vec::new(),
-            clocks: Vec::new(),
-            limits: Vec::new(),
             symptom: self.symptom,
-            merged: None,
             items: self.items,
+            ..Manifest::empty(tool, RunKind::Cluster, at)
         };
         std::fs::write(self.folder.path().join(layout::MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
         let facts = Facts::new(Bundle::open(self.folder.path(), Limits::default()).unwrap());

@@ -4,27 +4,17 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use bundle::manifest::{Ended, FORMAT, RunKind, Tool};
+use bundle::manifest::{RunKind, Tool};
 use bundle::{Bundle, BundleWriter, ItemDraft, ItemEnd, ItemStatus, Limits, Manifest, OpenError, Scope, Source};
 use jiff::Timestamp;
 
 pub const README: &str = "What this is.\n";
 
 pub fn manifest(kind: RunKind) -> Manifest {
+    let tool = Tool { name: "dossier-collect".into(), version: "0.1.0".into() };
     Manifest {
-        format: FORMAT,
-        tool: Tool { name: "dossier-collect".into(), version: "0.1.0".into() },
-        kind,
-        started: "2026-11-20T10:00:00Z".parse().unwrap(),
         finished: "2026-11-20T10:01:00Z".parse().unwrap(),
-        ended: Ended::Done,
-        cluster: None,
-        hosts: Vec::new(),
-        clocks: Vec::new(),
-        limits: Vec::new(),
-        symptom: None,
-        merged: None,
-        items: Vec::new(),
+        ..Manifest::empty(tool, kind, "2026-11-20T10:00:00Z".parse().unwrap())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bundle::manifest::{Ended, FORMAT, RunKind, Tool};
+use bundle::manifest::{RunKind, Tool};
 use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Manifest, Scope, Source};
 use jiff::Timestamp;
 
@@ -58,21 +58,8 @@ impl Items {
     }
 
     fn facts(&self) -> Facts {
-        let manifest = Manifest {
-            format: FORMAT,
-            tool: Tool { name: "dossier-collect".into(), version: "0".into() },
-            kind: RunKind::Node,
-            started: COLLECTED,
-            finished: COLLECTED,
-            ended: Ended::Done,
-            cluster: None,
-            hosts: Vec::new(),
-            clocks: Vec::new(),
-            limits: Vec::new(),
-            symptom: None,
-            merged: None,
-            items: self.items.clone(),
-        };
+        let tool = Tool { name: "dossier-collect".into(), version: "0".into() };
+        let manifest = Manifest { items: self.items.clone(), ..Manifest::empty(tool, RunKind::Node, COLLECTED) };
         write(self.folder.path(), "manifest.json", &serde_json::to_string(&manifest).unwrap());
         Facts::new(Bundle::open(self.folder.path(), Limits::default()).unwrap())
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use bundle::manifest::{Cluster, Ended, FORMAT, RunKind, Tool};
+use bundle::manifest::{Cluster, RunKind, Tool};
 use bundle::{Bundle, ItemRecord, ItemStatus, Limits, Manifest, Scope, Source, layout};
 use jiff::Timestamp;
 
@@ -42,20 +42,12 @@ fn manifest(case: &Case) -> Manifest {
         reason: lacking.reason.clone(),
         ..record(&lacking.id, lacking.scope.clone(), lacking.status, case.finished)
     });
+    let tool = Tool { name: "case".to_owned(), version: "1".to_owned() };
     Manifest {
-        format: FORMAT,
-        tool: Tool { name: "case".to_owned(), version: "1".to_owned() },
-        kind: RunKind::Cluster,
-        started: case.finished,
-        finished: case.finished,
-        ended: Ended::Done,
         cluster: of_cluster.then(|| Cluster { name: "case".to_owned(), server: None, version: None, uid: None }),
-        hosts: Vec::new(),
-        clocks: Vec::new(),
-        limits: Vec::new(),
         symptom: case.symptom.clone(),
-        merged: None,
         items: files.chain(lacking).collect(),
+        ..Manifest::empty(tool, RunKind::Cluster, case.finished)
     }
 }
 
